@@ -1,0 +1,3 @@
+//! What a route does.
+
+pub mod static_files;

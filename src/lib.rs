@@ -1,0 +1,47 @@
+//! haechi: one binary and one file in place of keepalived, HAProxy and nginx.
+//!
+//! **The order of the `mod` lines below is the way of the data**: a module uses only modules that
+//! stand below it. `tests/it/architecture.rs` reads this file and every `crate::` path and fails on
+//! an upward edge. A newcomer's walk is `app` → `listener` → `http` → `serve` → `handler::proxy` →
+//! `upstream`; ARCHITECTURE.md tells the life of a request along it.
+
+// How an operator meets it.
+pub mod cli;
+// The assembly: the only room that knows every other one.
+pub mod app;
+// Its own listener for operators: /metrics, /status, /healthz.
+pub mod admin;
+// The small origins of `haechi demo`.
+pub mod demo;
+// Bytes come in: bind, accept, choose TLS and protocol.
+pub mod listener;
+// Protocol drivers: bytes to exchanges and back.
+pub mod http;
+// The way of one exchange.
+pub mod serve;
+// What runs now, compiled from what was written.
+pub mod snapshot;
+// Which route answers.
+pub mod router;
+// What a route does.
+pub mod handler;
+// Groups of servers: choose one, reach it, know whether it lives.
+pub mod upstream;
+// Certificates, policy, tickets.
+pub mod tls;
+// Words of an exchange that handlers and drivers share.
+pub mod message;
+// Wire formats, pure.
+pub mod codec;
+// Method, target and fields of a message, whatever protocol carried them.
+pub mod head;
+// What the operator wrote.
+pub mod config;
+// What is said to the operator about a fault.
+pub mod diagnostic;
+// Counters, histograms, access log.
+pub mod telemetry;
+// Streams, buffers, deadlines.
+pub mod net;
+// Durations and sizes as people write them.
+pub mod units;

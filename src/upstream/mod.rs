@@ -1,0 +1,5 @@
+//! Groups of servers: choose one, reach it, know whether it lives.
+
+pub mod balance;
+pub mod discovery;
+pub mod health;
