@@ -1,1 +1,97 @@
-//! (room: serve)
+//! The way of one exchange, top to bottom.
+//!
+//! Drivers call [`answer`] with a request; every step of it is a call into the room of that name.
+//! The order of the steps is a security property: it stands here and nowhere else.
+
+mod refusal;
+mod worker;
+
+pub use refusal::{Fault, Refusal};
+pub use worker::{Ended, Worker, finish};
+
+use crate::handler::proxy::Forward;
+use crate::handler::{Handler, Response, static_files};
+use crate::head::RequestHead;
+use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
+use crate::snapshot::{Listener, Snapshot};
+
+/// What a client asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'r> {
+    /// The head.
+    pub head: &'r RequestHead,
+    /// Whether it asks for another protocol.
+    pub upgrade: bool,
+}
+
+/// The answer to one request; a refusal is an answer too.
+pub async fn answer<'s>(
+    worker: &'s Worker,
+    snapshot: &'s Snapshot,
+    listener: &'s Listener,
+    exchange: &mut Exchange<'s>,
+    inquiry: Inquiry<'_>,
+    body: &mut RequestBody<'_>,
+) -> Response<'s> {
+    identify(listener, exchange, inquiry.head);
+    match route(worker, listener, exchange, inquiry, body).await {
+        Ok(response) => response,
+        Err(refusal) => refuse(worker, snapshot, exchange, &refusal),
+    }
+}
+
+/// Who asks, and under which id.
+fn identify(listener: &Listener, exchange: &mut Exchange<'_>, head: &RequestHead) {
+    exchange.address = client_address(exchange.client.peer.ip(), &head.fields, &listener.trusted_proxies);
+    if let Some(name) = &listener.request_id_field {
+        let sent = if exchange.peer.is_trusted() { head.fields.first_name(name) } else { None };
+        exchange.request_id = Some(RequestId::new(sent, exchange.peer.is_trusted()));
+    }
+}
+
+async fn route<'s>(
+    worker: &'s Worker,
+    listener: &'s Listener,
+    exchange: &mut Exchange<'s>,
+    inquiry: Inquiry<'_>,
+    body: &mut RequestBody<'_>,
+) -> Result<Response<'s>, Refusal> {
+    let Inquiry { head, upgrade } = inquiry;
+    let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
+    if let Some(redirect) = &listener.redirect_to_https {
+        return Ok(redirect.respond(&target, worker.local.spare_head()));
+    }
+    let found = listener.router.find(target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
+    let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
+    exchange.enter(&site.name, site.cells.of(worker.local.thread));
+    let route = found.route.and_then(|route| site.routes.get(route)).ok_or(Refusal::NoRoute)?;
+    route.admit(body)?;
+
+    let mut response = match &route.handler {
+        Handler::Proxy(proxy) => {
+            let path = proxy.rewrite.as_ref().map(|rewrite| rewrite.apply(&target, route.matched(&target)));
+            let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, path };
+            proxy.forward(&worker.local, exchange, forward, body).await?
+        }
+        Handler::Files(root) => {
+            let request = static_files::Request { method: head.method, path: target.normal_path(), fields: &head.fields };
+            root.serve(&worker.local.files, worker.local.now.get(), request).await?.into()
+        }
+        Handler::Redirect(redirect) => redirect.respond(&target, worker.local.spare_head()),
+        Handler::Respond(fixed) => fixed.respond(worker.local.spare_head()),
+    };
+    route.response_rules.apply(&mut response.head.fields);
+    Ok(response)
+}
+
+/// The answer that tells why there is no normal one.
+pub fn refuse<'s>(
+    worker: &'s Worker,
+    snapshot: &'s Snapshot,
+    exchange: &mut Exchange<'s>,
+    refusal: &Refusal,
+) -> Response<'s> {
+    exchange.refusal = Some(refusal.name());
+    refusal.log(exchange);
+    refusal.render(snapshot.error_page(exchange, refusal.status()), worker.local.spare_head())
+}

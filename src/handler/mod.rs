@@ -1,3 +1,95 @@
-//! What a route does.
+//! What a route does: serve a file, ask an upstream, redirect, say something fixed.
+//!
+//! In comes a request head with its body still on the way; out goes a [`Response`] whose body may
+//! still be on the way too. A handler never writes to the client.
 
+pub mod fixed;
+pub mod proxy;
+pub mod redirect;
+pub mod rewrite;
 pub mod static_files;
+
+mod body;
+
+pub use body::{Body, BodyFault};
+
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
+
+use crate::head::ResponseHead;
+use crate::telemetry::ThreadId;
+use crate::upstream::Pools;
+
+/// The handler of a route: the set is what the config offers.
+#[derive(Debug)]
+pub enum Handler {
+    /// Files of a folder.
+    Files(static_files::Root),
+    /// An upstream's servers.
+    Proxy(proxy::Proxy),
+    /// A redirect.
+    Redirect(redirect::Redirect),
+    /// A fixed answer.
+    Respond(fixed::Fixed),
+}
+
+/// An answer: its head, and a body to be pulled.
+///
+/// `head` holds neither Content-Length nor Transfer-Encoding nor Connection: drivers write what
+/// their protocol needs from the body.
+#[derive(Debug)]
+pub struct Response<'s> {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// What follows.
+    pub body: Body<'s>,
+}
+
+/// What handlers keep for one data-plane thread.
+#[derive(Debug)]
+pub struct Local {
+    /// Which thread this is.
+    pub thread: ThreadId,
+    /// Resting connections to servers.
+    pub pools: Pools,
+    /// Open files.
+    pub files: static_files::Files,
+    /// Retries that may still be made.
+    pub retries: proxy::RetryBudget,
+    /// The time of the last turn of the thread's clock; coarse, for ages and expiries.
+    pub now: Cell<Instant>,
+    heads: RefCell<Vec<ResponseHead>>,
+}
+
+/// Heads kept for reuse.
+const SPARE_HEADS: usize = 64;
+
+impl Local {
+    /// A thread that has nothing open yet.
+    #[must_use]
+    pub fn new(thread: ThreadId, now: Instant) -> Self {
+        Self {
+            thread,
+            pools: Pools::default(),
+            files: static_files::Files::default(),
+            retries: proxy::RetryBudget::default(),
+            now: Cell::new(now),
+            heads: RefCell::default(),
+        }
+    }
+
+    /// An empty head, with the memory of one that was used before.
+    #[must_use]
+    pub fn spare_head(&self) -> ResponseHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a head back.
+    pub fn keep_head(&self, mut head: ResponseHead) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < SPARE_HEADS {
+            head.clear();
+            heads.push(head);
+        }
+    }
+}

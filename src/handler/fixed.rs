@@ -1,0 +1,29 @@
+//! A fixed answer.
+
+use bytes::Bytes;
+
+use super::{Body, Response};
+use crate::head::{Known, ResponseHead};
+
+/// What `respond` says: the same to everybody.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// The status.
+    pub status: u16,
+    /// The media type; empty: no Content-Type.
+    pub content_type: Vec<u8>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Fixed {
+    /// The answer.
+    #[must_use]
+    pub fn respond<'s>(&self, mut head: ResponseHead) -> Response<'s> {
+        head.status = self.status;
+        if !self.content_type.is_empty() && !self.body.is_empty() {
+            head.fields.push_known(Known::ContentType, b"Content-Type", &self.content_type);
+        }
+        Response { head, body: Body::Bytes(self.body.clone()) }
+    }
+}

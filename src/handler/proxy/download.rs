@@ -1,0 +1,254 @@
+//! The body of a server's answer on its way to the client.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::upload::{Upload, UploadFault};
+use crate::codec::h1::{self, BodyDecoder, Framing};
+use crate::handler::Local;
+use crate::head::Fields;
+use crate::message::RequestBody;
+use crate::net::Buffer;
+use crate::upstream::Lease;
+
+/// Why an answer broke off inside its body.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadFault {
+    /// The server broke the framing.
+    #[error("server's answer is malformed")]
+    Framing(#[from] h1::BodyFault),
+    /// The server's connection failed or ended.
+    #[error("server closed the connection inside its answer")]
+    Gone(#[source] io::Error),
+    /// `timeouts.response` passed without a byte.
+    #[error("server's answer did not go on in time")]
+    TimedOut,
+}
+
+impl DownloadFault {
+    /// Its name in logs and as a label.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Framing(_) => "body_malformed",
+            Self::Gone(_) => "body_truncated",
+            Self::TimedOut => "body_timeout",
+        }
+    }
+}
+
+/// The body of an answer, read as the client takes it or a little ahead.
+///
+/// The lease goes back to its pool with the last byte, not when the client has taken it. Dropped
+/// before, it closes the server's connection: the server then knows that nobody wants the rest.
+#[derive(Debug)]
+pub struct UpstreamBody<'s> {
+    local: &'s Local,
+    lease: Option<Lease<'s>>,
+    framing: Framing,
+    decoder: BodyDecoder,
+    /// Payload at the front of the lease's input.
+    run: usize,
+    /// Payload that was read ahead of a slow client; goes out before the run.
+    ahead: Buffer,
+    ahead_limit: usize,
+    /// The request, where the answer began before its end.
+    upload: Option<Upload>,
+    persistent: bool,
+    server_limit: Option<Duration>,
+    patience: Duration,
+    waiting: bool,
+    received: u64,
+}
+
+/// From so many bytes on, a body is read in large pieces.
+const LARGE_FROM: u64 = 32 * 1024;
+
+impl<'s> UpstreamBody<'s> {
+    /// The body behind `answer`, whose head was taken from the lease's input.
+    #[must_use]
+    pub fn new(
+        local: &'s Local,
+        lease: Lease<'s>,
+        answer: h1::Response,
+        persistent: bool,
+        upload: Option<Upload>,
+        ahead_limit: usize,
+    ) -> Self {
+        Self {
+            local,
+            framing: answer.framing,
+            decoder: BodyDecoder::new(answer.framing),
+            run: 0,
+            ahead: Buffer::none(),
+            ahead_limit,
+            upload,
+            persistent,
+            server_limit: answer.keep_alive_timeout,
+            patience: lease.patience(),
+            waiting: false,
+            received: 0,
+            lease: Some(lease),
+        }
+    }
+
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        if !self.ahead.is_empty() {
+            return self.ahead.data();
+        }
+        self.lease.as_ref().and_then(|lease| lease.connection.input.data().get(..self.run)).unwrap_or_default()
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        if !self.ahead.is_empty() {
+            self.ahead.consume(n);
+            return;
+        }
+        self.take_run(n);
+        // The end is often known with the last piece: the server's connection is then free at once.
+        if self.run == 0 && self.decoder.finished() {
+            self.finish();
+        }
+    }
+
+    fn take_run(&mut self, n: usize) {
+        let n = n.min(self.run);
+        if let Some(lease) = &mut self.lease {
+            lease.connection.input.consume(n);
+        }
+        self.decoder.consume(n);
+        self.run -= n;
+        self.received += n as u64;
+    }
+
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, DownloadFault>> {
+        if !self.ahead.is_empty() || self.run > 0 {
+            return Poll::Ready(Ok(true));
+        }
+        self.poll_run(cx)
+    }
+
+    /// Ready with true when there is a run, with false when the body is over.
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, DownloadFault>> {
+        loop {
+            if self.run > 0 {
+                return Poll::Ready(Ok(true));
+            }
+            if self.decoder.finished() {
+                self.finish();
+                return Poll::Ready(Ok(false));
+            }
+            let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(false)) };
+            let input = &mut lease.connection.input;
+            let run = self.decoder.advance(input.data())?;
+            input.consume(run.skip);
+            self.run = run.data;
+            if run.data == 0 && !run.done {
+                ready!(self.poll_more(cx))?;
+            }
+        }
+    }
+
+    /// Reads once into the lease's input.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DownloadFault>> {
+        let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(())) };
+        let connection = &mut lease.connection;
+        let wanted = if self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
+        if connection.input.is_empty() && connection.input.capacity() < wanted {
+            connection.input = Buffer::with_capacity(wanted);
+        }
+        match connection.stream.poll_read(cx, connection.input.spare()) {
+            Poll::Ready(Ok(0)) => match self.decoder.end_of_input() {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(_) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
+            },
+            Poll::Ready(Ok(n)) => {
+                connection.input.filled(n);
+                self.waiting = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(DownloadFault::Gone(error))),
+            Poll::Pending => {
+                if !self.waiting {
+                    self.waiting = true;
+                    connection.deadline.set(self.patience);
+                }
+                connection.deadline.poll(cx).map(|()| Err(DownloadFault::TimedOut))
+            }
+        }
+    }
+
+    /// Reads ahead as far as the limit allows. A fault is met again when its place is reached.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
+        while self.lease.is_some() && self.ahead.len() < self.ahead_limit {
+            match self.poll_run(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false) | Err(_)) | Poll::Pending => return,
+            }
+            if self.ahead.capacity() == 0 {
+                self.ahead = Buffer::with_capacity(self.ahead_limit);
+            }
+            let Some(lease) = &self.lease else { return };
+            let run = lease.connection.input.data().get(..self.run).unwrap_or_default();
+            let room = self.ahead_limit - self.ahead.len();
+            let taken = self.ahead.append(run.get(..room.min(run.len())).unwrap_or_default());
+            self.take_run(taken);
+            if self.run == 0 && self.decoder.finished() {
+                self.finish();
+            }
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Goes on with the request. A client that fails here ends the upload; the answer goes on.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>, request: &mut RequestBody<'_>) {
+        let (Some(upload), Some(lease)) = (&mut self.upload, &mut self.lease) else { return };
+        match upload.poll(cx, request, &mut lease.connection.stream) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.upload = None,
+            Poll::Ready(Err(UploadFault::Client(_) | UploadFault::Upstream(_))) => {
+                self.upload = None;
+                self.persistent = false;
+            }
+        }
+    }
+
+    pub(crate) fn trailers(&mut self) -> Fields {
+        self.decoder.trailers()
+    }
+
+    /// Gives the lease back, or drops it where the connection is of no more use.
+    fn finish(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        lease.server.state.cells(self.local.thread).bytes_received.add(self.received);
+        // Surplus bytes belong to no request: RFC 9112 §9.2 would have them answer the next one.
+        let reusable = self.persistent && self.upload.is_none() && lease.connection.input.is_empty();
+        self.upload = None;
+        if reusable {
+            lease.release(&self.local.pools, self.local.now.get(), self.server_limit);
+        }
+    }
+}
+
+impl Drop for UpstreamBody<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = &self.lease {
+            lease.server.state.cells(self.local.thread).bytes_received.add(self.received);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Asks a server of an upstream, and gives its answer on.
+//!
+//! In comes a request head with its body still on the way; out goes the upstream's answer with its
+//! body still on the way, or a [`Failure`] that names stage and cause. The client's request is
+//! never changed: what is sent is written anew from its parts.
+
+mod attempt;
+mod download;
+mod failure;
+mod outbound;
+mod retry;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use download::{DownloadFault, UpstreamBody};
+pub use failure::Failure;
+pub use retry::RetryBudget;
+
+use super::rewrite::Rewrite;
+use super::{Local, Response};
+use crate::head::RequestHead;
+use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget};
+use crate::upstream::{Key, KeySource, Lease, LeaseFault, Server, Upstream};
+use attempt::attempt;
+use outbound::Outbound;
+use retry::{Retry, Tried};
+
+/// A route that asks an upstream.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Whom.
+    pub upstream: Arc<Upstream>,
+    /// What becomes of the path; `None`: it is sent as the client wrote it.
+    pub rewrite: Option<Rewrite>,
+    /// The `Host` that is sent; `None`: the client's.
+    pub host: Option<Vec<u8>>,
+    /// Bytes of an answer that may be read ahead of a slow client.
+    pub read_ahead: usize,
+    /// The field that carries the subject of the client's certificate.
+    pub subject_field: Option<Vec<u8>>,
+    /// The field that carries the request's id.
+    pub request_id_field: Option<Vec<u8>>,
+}
+
+/// A request to be forwarded.
+#[derive(Debug)]
+pub struct Forward<'r> {
+    /// What the client said.
+    pub head: &'r RequestHead,
+    /// What it is for.
+    pub target: &'r RequestTarget<'r>,
+    /// What the route changes in the fields.
+    pub rules: &'r HeaderRules,
+    /// Whether the client asks for another protocol.
+    pub upgrade: bool,
+    /// What `rewrite` makes of the path, query included; `None`: as sent.
+    pub path: Option<Vec<u8>>,
+}
+
+impl Proxy {
+    /// Gets an answer from one of the servers.
+    ///
+    /// # Errors
+    /// [`Failure`], when no server gave one and none may be tried any more.
+    pub async fn forward<'s>(
+        &'s self,
+        local: &'s Local,
+        exchange: &mut Exchange<'s>,
+        request: Forward<'_>,
+        body: &mut RequestBody<'_>,
+    ) -> Result<Response<'s>, Failure> {
+        let hashed = self.hashed(request.head);
+        let key = Key { client: exchange.address, hashed };
+        let mut tried = Tried::default();
+        let mut again: Option<&'s Arc<Server>> = None;
+        exchange.upstream = Some(&self.upstream.name);
+        local.retries.exchange();
+        loop {
+            let fresh = again.is_some();
+            let Some(server) = again.take().or_else(|| self.upstream.pick(local.thread, &key, tried.ids())) else {
+                return Err(tried.into_failure());
+            };
+            exchange.server = Some(&server.name);
+            exchange.attempts += 1;
+            let lease = match self.lease(local, exchange, server, fresh).await {
+                Ok(lease) => lease,
+                Err(fault) => {
+                    retry::count_lease_fault(server.state.cells(local.thread), &fault);
+                    if !tried.push(server.state.id, Failure::Lease(fault)) {
+                        return Err(tried.into_failure());
+                    }
+                    continue;
+                }
+            };
+            let outbound = Outbound { proxy: self, exchange, request: &request, server };
+            let failed = match attempt(local, exchange.started, outbound, lease, body).await {
+                Ok((response, first_byte)) => {
+                    exchange.first_byte = Some(first_byte);
+                    return Ok(response);
+                }
+                Err(failed) => failed,
+            };
+            let cells = server.state.cells(local.thread);
+            retry::count_failure(cells, &failed.failure);
+            match retry::decide(&failed, request.head.method, &local.retries) {
+                Retry::No => return Err(failed.failure),
+                Retry::Fresh => again = Some(server),
+                Retry::Elsewhere => {
+                    if !tried.push(server.state.id, failed.failure) {
+                        return Err(tried.into_failure());
+                    }
+                    // Where there is no other server, the same one may have come back.
+                    if self.upstream.pick(local.thread, &key, tried.ids()).is_none() {
+                        again = Some(server);
+                    }
+                }
+            }
+            cells.retries.add(1);
+        }
+    }
+
+    async fn lease<'s>(
+        &'s self,
+        local: &'s Local,
+        exchange: &mut Exchange<'_>,
+        server: &'s Arc<Server>,
+        fresh: bool,
+    ) -> Result<Lease<'s>, LeaseFault> {
+        let lease = self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh).await?;
+        if !lease.connection.reused {
+            exchange.connect = Some(elapsed(exchange.started));
+        }
+        Ok(lease)
+    }
+
+    /// What the upstream's balance hashes of this request.
+    fn hashed<'r>(&self, head: &'r RequestHead) -> Option<&'r [u8]> {
+        match self.upstream.balance.key_source()? {
+            KeySource::Header(name) => head.fields.first_name(name.as_bytes()),
+            KeySource::Cookie(name) => outbound::cookie(&head.fields, name.as_bytes()),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
+fn elapsed(since: Instant) -> std::time::Duration {
+    since.elapsed()
+}

@@ -1,0 +1,377 @@
+//! Writes an answer to an HTTP/1.x client.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::codec::h1;
+use crate::handler::{Body, BodyFault, Response};
+use crate::head::{Known, Method, RequestHead, ResponseHead, Version};
+use crate::message::{Exchange, H1Body, RequestBody, write_date};
+use crate::net::Scratch;
+use crate::serve::Worker;
+use crate::snapshot::{Listener, ServerField};
+
+/// How an answer's body is delimited for the client (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delimited {
+    /// There is none; a length may be told all the same.
+    Not(Option<u64>),
+    /// By its length.
+    Length(u64),
+    /// By chunks.
+    Chunked,
+    /// By the end of the connection: an HTTP/1.0 client knows no other way.
+    Close,
+}
+
+/// How an answer goes out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    delimited: Delimited,
+    version: Version,
+    keep: bool,
+}
+
+/// What came of sending an answer.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Payload bytes that the client's socket took.
+    pub(super) bytes: u64,
+    /// Why it is not whole.
+    pub(super) fault: Option<SendFault>,
+}
+
+/// Why an answer did not go out whole.
+#[derive(Debug)]
+pub(super) enum SendFault {
+    /// The client's connection failed.
+    Client(io::Error),
+    /// The client took nothing for `timeouts.send`.
+    TimedOut,
+    /// The body broke off.
+    Body(BodyFault),
+}
+
+impl SendFault {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client_gone",
+            Self::TimedOut => "send_timeout",
+            Self::Body(BodyFault::File(_)) => "file",
+            Self::Body(BodyFault::Upstream(fault)) => fault.name(),
+        }
+    }
+
+    pub(super) fn is_clients(&self) -> bool {
+        matches!(self, Self::Client(_) | Self::TimedOut)
+    }
+}
+
+impl Answer {
+    /// How `response` goes to who asked `request`; `keep` as far as the request's side allows.
+    pub(super) fn new(response: &Response<'_>, request: &RequestHead, keep: bool) -> Self {
+        let length = response.body.length();
+        let delimited = match (response.head.status, length) {
+            // RFC 9110 §15.3.5, §8.6: no body and no length.
+            (100..=199 | 204, _) => Delimited::Not(None),
+            (304, length) => Delimited::Not(length),
+            (_, length) if request.method == Method::Head => Delimited::Not(length),
+            (_, Some(length)) => Delimited::Length(length),
+            (_, None) if matches!(response.body, Body::Empty(_)) => Delimited::Length(0),
+            (_, None) if request.version == Version::Http10 => Delimited::Close,
+            (_, None) => Delimited::Chunked,
+        };
+        Self { delimited, version: request.version, keep: keep && delimited != Delimited::Close }
+    }
+
+    /// Whether the connection is kept after it.
+    pub(super) fn keeps(&self) -> bool {
+        self.keep
+    }
+
+    /// The head as bytes.
+    pub(super) fn head(
+        &self,
+        response: &Response<'_>,
+        worker: &Worker,
+        listener: &Listener,
+        exchange: &Exchange<'_>,
+    ) -> Scratch {
+        let mut out = Scratch::new();
+        write_fields(&mut out, &response.head, worker, listener, exchange);
+        match self.delimited {
+            Delimited::Not(Some(length)) | Delimited::Length(length) => {
+                let mut digits = itoa::Buffer::new();
+                h1::write_field(&mut out, b"Content-Length", digits.format(length).as_bytes());
+            }
+            Delimited::Chunked => h1::write_field(&mut out, b"Transfer-Encoding", b"chunked"),
+            Delimited::Not(None) | Delimited::Close => {}
+        }
+        if !self.keep {
+            h1::write_field(&mut out, b"Connection", b"close");
+        } else if self.version == Version::Http10 {
+            h1::write_field(&mut out, b"Connection", b"keep-alive");
+        }
+        h1::end_head(&mut out);
+        out
+    }
+
+    /// Sends the head in `out` and then the body. The request's body goes on to the upstream
+    /// meanwhile.
+    pub(super) async fn send(
+        &self,
+        connection: &mut H1Body,
+        body: &mut Body<'_>,
+        out: Scratch,
+        patience: Duration,
+    ) -> Sent {
+        let mut sending = Sending::new(*self, connection, out, patience);
+        let result = poll_fn(|cx| {
+            if body.is_uploading() {
+                body.poll_upload(cx, &mut RequestBody::H1(connection));
+            }
+            let sent = sending.poll(cx, connection, body);
+            if sent.is_pending() && sending.waiting {
+                body.poll_ahead(cx);
+            }
+            sent
+        })
+        .await;
+        if result.is_err() && self.delimited == Delimited::Close {
+            // An ordinary close would make it look whole.
+            connection.stream.reset_on_close();
+        }
+        Sent { bytes: sending.bytes, fault: result.err() }
+    }
+}
+
+/// The head before a tunnel (RFC 9110 §7.8).
+pub(super) fn tunnel_head(
+    head: &ResponseHead,
+    worker: &Worker,
+    listener: &Listener,
+    exchange: &Exchange<'_>,
+) -> Scratch {
+    let mut out = Scratch::new();
+    write_fields(&mut out, head, worker, listener, exchange);
+    h1::write_field(&mut out, b"Connection", b"upgrade");
+    h1::end_head(&mut out);
+    out
+}
+
+/// The status line, and every field but those of framing and persistence.
+fn write_fields(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    _worker: &Worker,
+    listener: &Listener,
+    exchange: &Exchange<'_>,
+) {
+    h1::write_status_line(out, head.status, &head.reason);
+    let mut dated = false;
+    let id_field = listener.request_id_field.as_deref().filter(|_| !exchange.request_id.is_empty());
+    for field in head.fields.iter() {
+        match field.known {
+            Known::Server if listener.server_field != ServerField::Pass => continue,
+            Known::Date => dated = true,
+            _ if id_field.is_some_and(|name| field.name.eq_ignore_ascii_case(name)) => continue,
+            _ => {}
+        }
+        h1::write_field(out, field.name, field.value);
+    }
+    if let ServerField::Text(text) = &listener.server_field {
+        h1::write_field(out, b"Server", text);
+    }
+    if let Some(name) = id_field {
+        h1::write_field(out, name, &exchange.request_id);
+    }
+    if !dated {
+        // RFC 9110 §6.6.1: who has a clock dates what has no date.
+        write_date(out);
+    }
+}
+
+/// An answer that is being sent.
+struct Sending {
+    delimited: Delimited,
+    out: Scratch,
+    sent: usize,
+    /// Payload at the front of the body's data that goes out behind `out`.
+    direct: usize,
+    /// Whether the chunk that goes out still needs its end.
+    open_chunk: bool,
+    over: bool,
+    bytes: u64,
+    patience: Duration,
+    /// Whether the client takes nothing now.
+    waiting: bool,
+}
+
+impl Sending {
+    fn new(answer: Answer, connection: &mut H1Body, out: Scratch, patience: Duration) -> Self {
+        let (out, sent) = match connection.take_interim() {
+            // An interim response that the client has not taken goes first.
+            Some((mut interim, sent)) => {
+                interim.extend_from_slice(&out);
+                (interim, sent)
+            }
+            None => (out, 0),
+        };
+        Self {
+            delimited: answer.delimited,
+            out,
+            sent,
+            direct: 0,
+            open_chunk: false,
+            over: matches!(answer.delimited, Delimited::Not(_)),
+            bytes: 0,
+            patience,
+            waiting: false,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut H1Body,
+        body: &mut Body<'_>,
+    ) -> Poll<Result<(), SendFault>> {
+        loop {
+            // What is at hand goes out together: head, chunk size and payload in one call.
+            if self.direct == 0 && !self.over && self.out.len() - self.sent < GATHERED {
+                if let Poll::Ready(more) = self.poll_next(cx, connection, body) {
+                    more?;
+                    if self.direct == 0 && !self.over {
+                        continue;
+                    }
+                } else if self.sent == self.out.len() {
+                    return self.poll_rest(cx, connection);
+                }
+            }
+            ready!(self.poll_write(cx, connection, body))?;
+            if self.over && self.sent == self.out.len() {
+                return match connection.stream.poll_flush(cx) {
+                    Poll::Ready(result) => Poll::Ready(result.map_err(SendFault::Client)),
+                    Poll::Pending => self.poll_patience(cx, connection),
+                };
+            }
+        }
+    }
+
+    /// The client has all that there is so far.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Result<(), SendFault>> {
+        match connection.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(SendFault::Client(error))),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Finds what goes out next.
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut H1Body,
+        body: &mut Body<'_>,
+    ) -> Poll<Result<(), SendFault>> {
+        if let (Body::File(file), Some(socket)) = (&mut *body, connection.stream.plain())
+            && matches!(self.delimited, Delimited::Length(_))
+        {
+            if self.sent < self.out.len() {
+                return Poll::Pending;
+            }
+            let before = self.bytes;
+            let sent = file.poll_send(cx, socket, &mut self.bytes);
+            self.waiting &= self.bytes == before;
+            return match sent {
+                Poll::Ready(Ok(over)) => {
+                    self.over = over;
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(file_fault(error))),
+                Poll::Pending => self.poll_patience(cx, connection),
+            };
+        }
+        if ready!(body.poll_fill(cx)).map_err(SendFault::Body)? {
+            let data = body.data();
+            if self.delimited != Delimited::Chunked {
+                self.direct = data.len();
+                return Poll::Ready(Ok(()));
+            }
+            h1::write_chunk_size(&mut self.out, data.len());
+            if data.len() > COPIED {
+                self.direct = data.len();
+                self.open_chunk = true;
+            } else {
+                // A small chunk goes out whole, its end included: an event is one packet.
+                let n = data.len();
+                self.out.extend_from_slice(data);
+                self.out.extend_from_slice(h1::CHUNK_END);
+                body.consume(n);
+                self.bytes += n as u64;
+            }
+        } else {
+            self.over = true;
+            if self.delimited == Delimited::Chunked {
+                h1::write_last_chunk(&mut self.out, &body.trailers());
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut H1Body,
+        body: &mut Body<'_>,
+    ) -> Poll<Result<(), SendFault>> {
+        while self.sent < self.out.len() || self.direct > 0 {
+            let rest = self.out.get(self.sent..).unwrap_or_default();
+            let payload = body.data().get(..self.direct).unwrap_or_default();
+            let n = match connection.stream.poll_write_two(cx, rest, payload) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendFault::Client(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(n)) => n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendFault::Client(error))),
+                Poll::Pending => return self.poll_patience(cx, connection),
+            };
+            self.waiting = false;
+            let head = n.min(rest.len());
+            self.sent += head;
+            body.consume(n - head);
+            self.direct -= n - head;
+            self.bytes += (n - head) as u64;
+        }
+        self.out.clear();
+        self.sent = 0;
+        if self.open_chunk {
+            self.open_chunk = false;
+            self.out.extend_from_slice(h1::CHUNK_END);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The client takes nothing: its time runs from the first such moment on.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, connection: &H1Body) -> Poll<Result<(), SendFault>> {
+        if !self.waiting {
+            self.waiting = true;
+            connection.send_deadline.set(self.patience);
+        }
+        connection.send_deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
+    }
+}
+
+/// Chunks up to this size are copied behind what is to be sent.
+const COPIED: usize = 4096;
+/// With more than this to send already, nothing is gathered behind it.
+const GATHERED: usize = 16 * 1024;
+
+/// Of a file that goes to a socket by the kernel one call tells the faults of both.
+fn file_fault(error: io::Error) -> SendFault {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            SendFault::Client(error)
+        }
+        _ => SendFault::Body(BodyFault::File(error)),
+    }
+}

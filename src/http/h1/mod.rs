@@ -1,0 +1,191 @@
+//! HTTP/1.x with a client: one task drives both sides of each exchange, full duplex.
+//!
+//! ```text
+//!           ┌──────────── keep ────────────┐
+//!           ▼                              │
+//!   idle ──► head ──► answer ──► send ─────┤
+//!    │        │                    │       └─ close ─► linger ─► end
+//!    └ end    └ refuse ─► send ────┴─ tunnel ─► end
+//! ```
+//!
+//! What always holds: an idle connection holds no buffer; after any fault in the framing of a
+//! request the connection is closed; a broken answer never looks like a whole one.
+
+mod answer;
+mod head;
+mod linger;
+
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use super::{Accepted, tunnel};
+use crate::codec::h1::{Framing, Request, RequestFault};
+use crate::handler::Body;
+use crate::head::{RequestHead, Version};
+use crate::message::{Exchange, H1Body, Peer, RequestBody};
+use crate::net::Tag;
+use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
+use crate::snapshot::{Listener, Snapshot};
+use crate::telemetry::Phase;
+use answer::{Answer, Sent};
+use head::Next;
+use linger::linger;
+
+/// Serves a client until its connection ends.
+pub async fn serve(accepted: Accepted) {
+    let Accepted { worker, listener: id, stream, client } = accepted;
+    let mut connection = H1Body::new(stream);
+    let mut head = RequestHead::default();
+    let mut peer: Option<(u64, Peer)> = None;
+    loop {
+        let next = {
+            let snapshot = worker.snapshot();
+            let Some(listener) = snapshot.listener(id) else { return };
+            let (patience, limits) = (listener.timeouts, listener.head_limits);
+            drop(snapshot);
+            head::next(&mut connection, &mut head, limits, patience, Tag(id.0)).await
+        };
+        // The snapshot is held for one exchange and not while the connection rests.
+        let snapshot: Rc<Snapshot> = worker.snapshot();
+        let Some(listener) = snapshot.listener(id) else { return };
+        let peer = match &mut peer {
+            Some((generation, peer)) if *generation == snapshot.generation => &*peer,
+            stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
+        };
+        let (started, time) = now();
+        let exchange = Exchange::new(worker.local.thread, &client, peer, started, time);
+        let turn = Turn { worker: &worker, snapshot: &snapshot, listener, connection: &mut connection, exchange };
+        let end = match next {
+            Next::Request(request) => turn.exchange(&head, request).await,
+            Next::Refused(fault) => turn.refuse(&head, fault).await,
+            Next::TimedOut => turn.time_out().await,
+            Next::Idle => {
+                listener.cells(&worker).timed_out(Phase::Idle);
+                End::Quiet
+            }
+            Next::Closed => End::Quiet,
+        };
+        match end {
+            End::Keep => {}
+            End::Linger => return linger(connection).await,
+            End::Quiet => return,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
+fn now() -> (Instant, SystemTime) {
+    (Instant::now(), SystemTime::now())
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The next request.
+    Keep,
+    /// It closes, in a way that lets the client read the answer to its end.
+    Linger,
+    /// It is over.
+    Quiet,
+}
+
+/// One exchange on a connection.
+struct Turn<'t, 's> {
+    worker: &'s Worker,
+    snapshot: &'s Snapshot,
+    listener: &'s Listener,
+    connection: &'t mut H1Body,
+    exchange: Exchange<'s>,
+}
+
+impl<'s> Turn<'_, 's> {
+    async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
+        self.connection.begin(request.framing, self.listener.body_limit, self.listener.timeouts.body);
+        let mut body = RequestBody::H1(self.connection);
+        let inquiry = Inquiry { head, upgrade: request.upgrade };
+        let Self { worker, snapshot, listener, exchange, .. } = &mut self;
+        let mut response = serve::answer(worker, snapshot, listener, exchange, inquiry, &mut body).await;
+        let connection = &mut *self.connection;
+
+        if let Body::Tunnel(lease) = response.body {
+            let start = answer::tunnel_head(&response.head, self.worker, self.listener, &self.exchange);
+            self.listener.site_cells(&self.exchange).inspect(|cells| cells.upgrades.add(1));
+            let bytes = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
+            serve::finish(self.worker, self.listener, &self.exchange, head, &Ended::tunnel(bytes));
+            return End::Quiet;
+        }
+        // What has come already of a body that nobody wanted is passed over; for more the
+        // connection is not kept.
+        let unread = !response.body.is_uploading() && !drained(&mut RequestBody::H1(connection)).await;
+        let keep = request.persistent && !unread && !self.worker.is_leaving(self.listener.id);
+        let answer = Answer::new(&response, head, keep);
+        let keep = answer.keeps();
+        let patience = self.listener.timeouts.send;
+        let out = answer.head(&response, self.worker, self.listener, &self.exchange);
+        let sent = answer.send(connection, &mut response.body, out, patience).await;
+        let over = RequestBody::H1(connection).is_over();
+        let ended = Ended {
+            status: response.head.status,
+            bytes_in: RequestBody::H1(connection).received(),
+            bytes_out: sent.bytes,
+            fault: sent.fault.as_ref().map(|fault| fault.name()),
+            client_gone: sent.fault.as_ref().is_some_and(|fault| fault.is_clients()),
+        };
+        serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
+        self.worker.local.keep_head(response.head);
+        end_of(&sent, keep && over)
+    }
+
+    /// Answers a head that cannot be understood, and closes: where the next request would begin
+    /// nobody knows.
+    async fn refuse(mut self, head: &RequestHead, fault: RequestFault) -> End {
+        self.listener.cells(self.worker).refused_heads.count(fault.name());
+        self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
+        self.send_refusal(head, &Refusal::Head(fault)).await
+    }
+
+    async fn time_out(mut self) -> End {
+        self.listener.cells(self.worker).timed_out(Phase::Head);
+        self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
+        self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout).await
+    }
+
+    async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {
+        let mut response = serve::refuse(self.worker, self.snapshot, &mut self.exchange, refusal);
+        let answer = Answer::new(&response, head, false);
+        let out = answer.head(&response, self.worker, self.listener, &self.exchange);
+        let sent = answer.send(self.connection, &mut response.body, out, self.listener.timeouts.send).await;
+        let ended = Ended { status: response.head.status, bytes_out: sent.bytes, ..Ended::default() };
+        serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
+        self.worker.local.keep_head(response.head);
+        end_of(&sent, false)
+    }
+}
+
+fn end_of(sent: &Sent, keep: bool) -> End {
+    match sent.fault {
+        Some(_) => End::Quiet,
+        None if keep => End::Keep,
+        None => End::Linger,
+    }
+}
+
+/// Passes over what has come of the body already; whether that was all of it.
+async fn drained(body: &mut RequestBody<'_>) -> bool {
+    std::future::poll_fn(|cx| {
+        let mut passed = 0;
+        while let std::task::Poll::Ready(Ok(true)) = body.poll_fill(cx) {
+            let n = body.data().len();
+            body.consume(n);
+            passed += n;
+            if passed > DRAINED {
+                break;
+            }
+        }
+        std::task::Poll::Ready(body.is_over())
+    })
+    .await
+}
+
+/// Bytes of an unwanted body that are passed over to keep the connection.
+const DRAINED: usize = 64 * 1024;

@@ -1,0 +1,14 @@
+//! Who is at the other end of a client's connection.
+
+use std::net::SocketAddr;
+
+/// What a connection's beginning told of the client. It does not change after the handshake.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The address of the socket's other end.
+    pub peer: SocketAddr,
+    /// The address that was connected to.
+    pub local: SocketAddr,
+    /// What the handshake settled; `None`: no TLS.
+    pub tls: Option<Box<TlsFacts>>,
+}

@@ -1,0 +1,158 @@
+//! Why an exchange got no normal answer: the rooms' own errors, summed up.
+
+use std::error::Error;
+
+use bytes::Bytes;
+
+use crate::codec::h1::RequestFault;
+use crate::handler::{Body, Response, proxy, static_files};
+use crate::head::{Known, ResponseHead};
+use crate::message::{Exchange, TargetFault};
+use crate::snapshot::{ErrorPage, TooLarge};
+
+/// Why there is no normal answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request's head cannot be understood.
+    #[error(transparent)]
+    Head(#[from] RequestFault),
+    /// The request's head did not become whole in time.
+    #[error("request head did not come in time")]
+    HeadTimeout,
+    /// What it is for cannot be understood.
+    #[error(transparent)]
+    Target(#[from] TargetFault),
+    /// No site on this listener has that host.
+    #[error("no site has this host")]
+    UnknownHost,
+    /// The site has no route for that path.
+    #[error("no route has this path")]
+    NoRoute,
+    /// The body is longer than the route allows.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The upstream gave no answer.
+    #[error(transparent)]
+    Proxy(#[from] proxy::Failure),
+    /// The file cannot be served.
+    #[error(transparent)]
+    Files(#[from] static_files::Failure),
+}
+
+/// Whose doing it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's.
+    Client,
+    /// The upstream's.
+    Upstream,
+    /// Ours.
+    Us,
+}
+
+impl Refusal {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Head(fault) => fault.name(),
+            Self::HeadTimeout => "head_timeout",
+            Self::Target(fault) => fault.name(),
+            Self::UnknownHost => "unknown_host",
+            Self::NoRoute => "no_route",
+            Self::TooLarge(_) => "body_too_large",
+            Self::Proxy(failure) => failure.name(),
+            Self::Files(failure) => failure.name(),
+        }
+    }
+
+    /// The status that the client is answered with.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Head(fault) => fault.status(),
+            Self::HeadTimeout => 408,
+            Self::Target(_) => 400,
+            Self::UnknownHost | Self::NoRoute => 404,
+            Self::TooLarge(_) => 413,
+            Self::Proxy(failure) => failure.status(),
+            Self::Files(failure) => failure.status(),
+        }
+    }
+
+    /// Whose doing it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Proxy(proxy::Failure::Client(_))
+            | Self::Head(_)
+            | Self::HeadTimeout
+            | Self::Target(_)
+            | Self::UnknownHost
+            | Self::NoRoute
+            | Self::TooLarge(_) => Fault::Client,
+            Self::Proxy(_) => Fault::Upstream,
+            Self::Files(failure) if failure.status() < 500 => Fault::Client,
+            Self::Files(_) => Fault::Us,
+        }
+    }
+
+    /// Tells the operator, who sees what clients do only at the level of debugging.
+    pub(super) fn log(&self, exchange: &Exchange<'_>) {
+        let (name, status) = (self.name(), self.status());
+        let reason = Reasons(self);
+        let client = exchange.address;
+        let upstream = exchange.upstream.unwrap_or("-");
+        let server = exchange.server.unwrap_or("-");
+        match self.fault() {
+            Fault::Client => tracing::debug!(%client, name, status, %reason, "request refused"),
+            Fault::Upstream => {
+                tracing::warn!(%client, upstream, server, attempts = exchange.attempts, name, status, %reason, "no answer from upstream");
+            }
+            Fault::Us => tracing::error!(%client, name, status, %reason, "request failed"),
+        }
+    }
+
+    /// The answer that the client gets.
+    pub(super) fn render<'s>(&self, page: Option<&ErrorPage>, mut head: ResponseHead) -> Response<'s> {
+        head.status = self.status();
+        if head.status == 503 {
+            // RFC 9110 §10.2.3. A server that is down is found up within a few checks.
+            head.fields.push_known(Known::RetryAfter, b"Retry-After", b"5");
+        }
+        if let Self::Head(fault) = self && fault.status() == 405 {
+            head.fields.push("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+        }
+        if let Self::Files(failure) = self && let Some(allow) = failure.allow() {
+            head.fields.push("Allow", allow);
+        }
+        let body = match page {
+            Some(page) => {
+                head.fields.push_known(Known::ContentType, b"Content-Type", &page.content_type);
+                page.body.clone()
+            }
+            None => {
+                head.fields.push_known(Known::ContentType, b"Content-Type", b"text/plain; charset=utf-8");
+                let reason = http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
+                Bytes::from(format!("{} {}\n", head.status, reason.unwrap_or("Error")))
+            }
+        };
+        head.fields.push_known(Known::CacheControl, b"Cache-Control", b"no-store");
+        Response { head, body: Body::Bytes(body) }
+    }
+}
+
+/// An error and its causes on one line.
+struct Reasons<'e>(&'e Refusal);
+
+impl std::fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

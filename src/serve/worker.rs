@@ -1,0 +1,150 @@
+//! One data-plane thread: what it holds, and what it writes down when an exchange is over.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::handler::Local;
+use crate::head::{Known, RequestHead};
+use crate::message::Exchange;
+use crate::net::{Tag, fire_idle};
+use crate::snapshot::{Listener, ListenerId, Snapshot};
+use crate::telemetry::{Outcome, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
+
+/// What one data-plane thread works with.
+#[derive(Debug)]
+pub struct Worker {
+    /// What handlers keep.
+    pub local: Local,
+    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    log: RefCell<ThreadLog>,
+    draining: Cell<bool>,
+}
+
+impl Worker {
+    /// A thread that serves by `snapshot`.
+    #[must_use]
+    pub fn new(thread: ThreadId, snapshot: Arc<Snapshot>, log: ThreadLog, now: Instant) -> Self {
+        Self {
+            local: Local::new(thread, now),
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            log: RefCell::new(log),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// What runs now. The handle is the thread's own: taking one writes nothing that another core
+    /// writes. It is to be held for one exchange at most.
+    #[must_use]
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// From now on exchanges are served by `snapshot`. Connections that rest and whose listener is
+    /// gone are ended; those in an exchange finish it.
+    pub fn commit(&self, snapshot: Arc<Snapshot>) {
+        let current = Rc::new(snapshot);
+        *self.snapshot.borrow_mut() = Rc::clone(&current);
+        fire_idle(|Tag(id)| current.listener(ListenerId(id)).is_none());
+    }
+
+    /// From now on each answer says that it is the last of its connection.
+    pub fn wind_down(&self) {
+        self.draining.set(true);
+    }
+
+    /// Ends the connections that rest.
+    pub fn end_idle(&self) {
+        fire_idle(|_| true);
+    }
+
+    /// Whether connections of this listener are to end with their exchange.
+    #[must_use]
+    pub fn is_leaving(&self, listener: ListenerId) -> bool {
+        self.draining.get() || self.snapshot.borrow().listener(listener).is_none()
+    }
+
+    /// Whether the thread is being drained.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Hands on what the log holds. To be called several times a second.
+    pub fn flush_log(&self) {
+        self.log.borrow_mut().flush();
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    /// The status that was sent; 0: none.
+    pub status: u16,
+    /// Payload bytes of the request's body.
+    pub bytes_in: u64,
+    /// Payload bytes of the answer's body.
+    pub bytes_out: u64,
+    /// Why the answer is not whole, where it is not.
+    pub fault: Option<&'static str>,
+    /// Whether that is the client's doing.
+    pub client_gone: bool,
+}
+
+/// Counts and logs an exchange that is over.
+pub fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, head: &RequestHead, ended: &Ended) {
+    let took = elapsed(exchange.started);
+    if let Some((_, cells)) = exchange.site {
+        let outcome = if ended.client_gone { Outcome::ClientGone } else { Outcome::of_status(ended.status) };
+        cells.end(outcome, took);
+        cells.bytes_in.add(ended.bytes_in);
+        cells.bytes_out.add(ended.bytes_out);
+        if let Some(first_byte) = exchange.first_byte {
+            cells.upstream_first_byte.record(first_byte);
+        }
+    }
+    let mut log = worker.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let upstream = exchange.upstream.map(|upstream| UpstreamPart {
+        upstream,
+        server: exchange.server.unwrap_or_default(),
+        connect: exchange.connect,
+        first_byte: exchange.first_byte,
+        attempts: exchange.attempts,
+    });
+    let tls = exchange.client.tls.as_deref().map(|tls| TlsPart {
+        version: tls.version,
+        cipher: tls.cipher,
+        sni: tls.server_name.as_deref().unwrap_or_default(),
+        client_subject: tls.client_subject.as_deref().unwrap_or_default(),
+    });
+    let field = |known| head.fields.first(known).unwrap_or_default();
+    log.record(&Record {
+        time: exchange.time,
+        took,
+        listener: &listener.name,
+        site: exchange.site.map_or("", |(name, _)| name),
+        client: exchange.client_address(),
+        request_id: exchange.request_id.as_ref().map_or(&[][..], |id| id.as_bytes()),
+        method: head.method_name(),
+        target: &head.target,
+        version: head.version.as_str(),
+        host: field(Known::Host),
+        status: ended.status,
+        bytes_in: ended.bytes_in,
+        bytes_out: ended.bytes_out,
+        upstream,
+        tls,
+        referer: field(Known::Referer),
+        user_agent: field(Known::UserAgent),
+        error: exchange.refusal.or(ended.fault),
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
+fn elapsed(since: Instant) -> std::time::Duration {
+    since.elapsed()
+}

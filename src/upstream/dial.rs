@@ -1,0 +1,75 @@
+//! A new connection to a server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::Connection;
+use crate::net::{Deadline, Elapsed, Stream};
+
+/// TLS to the servers of an upstream.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// What is trusted, shown and spoken.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// The name that is asked for and checked; `None`: the server's own.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// Why no connection came about. Nothing of a request was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum DialFault {
+    /// The network or the server refused.
+    #[error("connect failed")]
+    Connect(#[source] io::Error),
+    /// The server's name cannot stand in a certificate.
+    #[error("the server has no name for TLS")]
+    NoTlsName,
+    /// The handshake failed.
+    #[error("TLS handshake failed")]
+    Tls(#[source] io::Error),
+    /// `timeouts.connect` passed.
+    #[error("connect timed out")]
+    TimedOut,
+}
+
+impl From<Elapsed> for DialFault {
+    fn from(Elapsed: Elapsed) -> Self {
+        Self::TimedOut
+    }
+}
+
+/// Connects to `address`, with TLS where `outbound` says so. The caller bounds the time.
+async fn connect(address: SocketAddr, outbound: Option<&Outbound>, name: &str) -> Result<Stream, DialFault> {
+    let socket = TcpStream::connect(address).await.map_err(DialFault::Connect)?;
+    // Heads and ends of bodies are small: they must not wait for the server's acknowledgement.
+    socket.set_nodelay(true).map_err(DialFault::Connect)?;
+    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket)) };
+    let name = match &outbound.server_name {
+        Some(name) => name.clone(),
+        None => ServerName::try_from(name.to_owned()).map_err(|_| DialFault::NoTlsName)?,
+    };
+    let session = TlsConnector::from(Arc::clone(&outbound.tls)).connect(name, socket).await.map_err(DialFault::Tls)?;
+    Ok(Stream::Tls(Box::new(session.into())))
+}
+
+/// A new connection, made within `limit`.
+///
+/// # Errors
+/// [`DialFault`]; the server has then seen nothing of the request.
+pub async fn dial(
+    address: SocketAddr,
+    outbound: Option<&Outbound>,
+    name: &str,
+    limit: std::time::Duration,
+) -> Result<Connection, DialFault> {
+    let deadline = Deadline::default();
+    deadline.set(limit);
+    let stream = deadline.within(connect(address, outbound, name)).await??;
+    deadline.clear();
+    Ok(Connection { deadline, ..Connection::new(stream) })
+}

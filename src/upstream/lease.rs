@@ -1,0 +1,112 @@
+//! A connection to a server while one exchange has it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::dial::{DialFault, dial};
+use super::{Connection, GateError, Pass, Pools, Server, Upstream};
+use crate::telemetry::ThreadId;
+
+/// A connection to `server` that one exchange uses. Dropped, it closes; [`Lease::release`] lets the
+/// connection rest for the next exchange.
+#[derive(Debug)]
+pub struct Lease<'s> {
+    /// Who is at the other end.
+    pub server: &'s Arc<Server>,
+    /// The connection.
+    pub connection: Connection,
+    upstream: &'s Upstream,
+    busy: Busy<'s>,
+}
+
+/// Counts a server's leases for as long as one lives.
+#[derive(Debug)]
+struct Busy<'s> {
+    server: &'s Server,
+    thread: ThreadId,
+    /// The shared count is written only where a choice or a limit reads it.
+    shared: bool,
+    _pass: Option<Pass>,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.server.state.cells(self.thread).leases_ended.add(1);
+        if self.shared {
+            self.server.state.active.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// Why there is no lease. Nothing of a request was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseFault {
+    /// No connection came about.
+    #[error(transparent)]
+    Dial(#[from] DialFault),
+    /// `max_connections` are in use and the queue did not move.
+    #[error("no free connection")]
+    Gate(#[from] GateError),
+    /// Its name does not resolve.
+    #[error("the server's name does not resolve")]
+    NoAddress,
+}
+
+impl Upstream {
+    /// A connection to `server`: one that rests on this thread, or a new one. `fresh` wants a new
+    /// one in any case.
+    ///
+    /// # Errors
+    /// [`LeaseFault`]; another server may be tried.
+    pub async fn lease<'s>(
+        &'s self,
+        server: &'s Arc<Server>,
+        pools: &Pools,
+        thread: ThreadId,
+        now: Instant,
+        fresh: bool,
+    ) -> Result<Lease<'s>, LeaseFault> {
+        let busy = self.enter(server, thread).await?;
+        let cells = server.state.cells(thread);
+        if !fresh && let Some(connection) = pools.take(server.state.id, self.recipe, now) {
+            cells.reused.add(1);
+            return Ok(Lease { server, connection, upstream: self, busy });
+        }
+        let address = server.address.ok_or(LeaseFault::NoAddress)?;
+        cells.connects.add(1);
+        let connection = dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect).await?;
+        Ok(Lease { server, connection, upstream: self, busy })
+    }
+
+    async fn enter<'s>(&'s self, server: &'s Server, thread: ThreadId) -> Result<Busy<'s>, GateError> {
+        let pass = match &server.gate {
+            None => None,
+            Some(gate) => match gate.try_enter() {
+                Some(pass) => Some(pass),
+                None => Some(gate.enter(tokio::time::Instant::now() + self.timeouts.queue).await?),
+            },
+        };
+        let shared = self.balance.reads_load() || pass.is_some();
+        server.state.cells(thread).leases_started.add(1);
+        if shared {
+            server.state.active.fetch_add(1, Relaxed);
+        }
+        Ok(Busy { server, thread, shared, _pass: pass })
+    }
+}
+
+impl Lease<'_> {
+    /// Lets the connection rest. `server_limit` is what the server said of its own limit
+    /// (`Keep-Alive: timeout`); a second of it is left unused, so that its close and our next
+    /// request do not cross.
+    pub fn release(self, pools: &Pools, now: Instant, server_limit: Option<Duration>) {
+        let Self { server, connection, upstream, busy } = self;
+        drop(busy);
+        let own = upstream.timeouts.idle;
+        let rest = server_limit.map_or(own, |limit| own.min(limit.saturating_sub(Duration::from_secs(1))));
+        if !rest.is_zero() {
+            pools.put(server.state.id, upstream.recipe, connection, now, rest);
+        }
+    }
+}
