@@ -10,6 +10,7 @@ pub mod rewrite;
 pub mod static_files;
 
 mod body;
+mod template;
 
 pub use body::{Body, BodyFault};
 

@@ -1,0 +1,226 @@
+//! Who the client is, and the X-Forwarded-* fields that tell it to the upstream.
+//!
+//! Tomcat's RemoteIpValve and its like believe these fields, so exactly one of each leaves
+//! haechi, and what a client wrote itself counts only when it comes through a trusted proxy.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::RequestTarget;
+use crate::head::{Fields, Known};
+
+/// The other end of a connection as forwarding sees it; made once a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: IpAddr,
+    text: Box<str>,
+    trusted: bool,
+}
+
+impl Peer {
+    /// `trusted`: whose X-Forwarded-* fields are believed.
+    #[must_use]
+    pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
+        let address = address.to_canonical();
+        Self { address, text: address.to_string().into(), trusted: is_in(address, trusted) }
+    }
+
+    /// Its address; IPv4 mapped into IPv6 is IPv4 here.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether it is one of the trusted proxies.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// Whether the client's field of this kind is copied to the upstream's request: not the four
+    /// that [`Peer::each_forwarded`] writes anew, and their relatives only from a trusted peer.
+    #[must_use]
+    pub fn is_copied(&self, known: Known) -> bool {
+        match known {
+            Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => false,
+            Known::XForwardedBy | Known::XRealIp | Known::Forwarded => self.trusted,
+            _ => true,
+        }
+    }
+
+    /// Calls `write` with name and value of each X-Forwarded-* field to send.
+    ///
+    /// From a trusted peer the chain of addresses is continued and its -Proto, -Host and -Port
+    /// are kept; from anybody else all four say what haechi saw.
+    pub fn each_forwarded(
+        &self,
+        fields: &Fields,
+        target: &RequestTarget<'_>,
+        mut write: impl FnMut(&'static str, &[u8]),
+    ) {
+        // The last field is the nearest proxy's own.
+        let kept = |known| if self.trusted { fields.all(known).last().filter(|value| !value.is_empty()) } else { None };
+        if kept(Known::XForwardedFor).is_some() {
+            let mut chain = Vec::new();
+            for value in fields.all(Known::XForwardedFor).filter(|value| !value.is_empty()) {
+                chain.extend_from_slice(value);
+                chain.extend_from_slice(b", ");
+            }
+            chain.extend_from_slice(self.text.as_bytes());
+            write("X-Forwarded-For", &chain);
+        } else {
+            write("X-Forwarded-For", self.text.as_bytes());
+        }
+        write("X-Forwarded-Proto", kept(Known::XForwardedProto).unwrap_or(target.scheme().as_bytes()));
+        let host = kept(Known::XForwardedHost).or_else(|| fields.first(Known::Host)).unwrap_or_default();
+        if !host.is_empty() {
+            write("X-Forwarded-Host", host);
+        }
+        let mut digits = itoa::Buffer::new();
+        let port = digits.format(target.effective_port()).as_bytes();
+        write("X-Forwarded-Port", kept(Known::XForwardedPort).unwrap_or(port));
+    }
+}
+
+/// The client's address: the right-most entry of X-Forwarded-For that no trusted proxy wrote
+/// about another trusted proxy; the peer itself when it is not trusted.
+///
+/// An entry that is no address ends the walk: what stands left of it is not vouched for. If all
+/// entries are trusted proxies, the left-most one is the client.
+#[must_use]
+pub fn client_address(peer: IpAddr, fields: &Fields, trusted: &[IpNet]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_in(peer, trusted) {
+        return peer;
+    }
+    // Read from the left, the walk from the right ends at the last untrusted entry, or at the
+    // first entry after the last junk.
+    let mut client = None;
+    let entries = fields.all(Known::XForwardedFor).flat_map(|value| value.split(|byte| *byte == b','));
+    for entry in entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()) {
+        client = match parse_address(entry) {
+            None => None,
+            Some(address) if client.is_some() && is_in(address, trusted) => client,
+            Some(address) => Some(address),
+        };
+    }
+    client.unwrap_or(peer)
+}
+
+fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// An address, bare, in brackets or with a port, as proxies write it.
+fn parse_address(entry: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(entry).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::head::RequestHead;
+
+    fn trusted() -> Vec<IpNet> {
+        vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]
+    }
+
+    fn client(peer: &str, values: &[&str]) -> String {
+        let mut fields = Fields::default();
+        for value in values {
+            fields.push("X-Forwarded-For", value);
+        }
+        client_address(peer.parse().unwrap(), &fields, &trusted()).to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_right_most_untrusted_address() {
+        assert_eq!(client("192.0.2.9", &["203.0.113.1"]), "192.0.2.9");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["203.0.113.1"]), "203.0.113.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.1"]), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7, 203.0.113.1, 10.0.0.2"]), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7", "203.0.113.1", "10.0.0.2, fd00::2"]), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+        assert_eq!(client("10.0.0.1", &["203.0.113.1:4711, [fd00::2]:80, [fd00::3]"]), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", &["2001:db8::1,"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn junk_ends_the_walk() {
+        assert_eq!(client("10.0.0.1", &["203.0.113.1, unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["203.0.113.1, <script>, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(client("10.0.0.1", &["junk, 203.0.113.1"]), "203.0.113.1");
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_agrees_with_the_walk_from_the_right(
+            entries in prop::collection::vec(prop::sample::select(vec!["10.0.0.2", "10.0.0.3", "192.0.2.1", "192.0.2.2", "x"]), 0..7),
+        ) {
+            let mut expected = "10.0.0.1";
+            for entry in entries.iter().rev() {
+                if *entry == "x" { break }
+                expected = entry;
+                if !entry.starts_with("10.") { break }
+            }
+            prop_assert_eq!(client("10.0.0.1", &[&entries.join(", ")]), expected);
+        }
+    }
+
+    fn sent(peer: &str, fields: &[(&str, &str)]) -> Vec<String> {
+        let mut head = RequestHead { target: b"/".to_vec(), ..RequestHead::default() };
+        for (name, value) in fields {
+            head.fields.push(name, value);
+        }
+        let target = RequestTarget::of(&head, true).unwrap();
+        let mut sent = Vec::new();
+        Peer::new(peer.parse().unwrap(), &trusted()).each_forwarded(&head.fields, &target, |name, value| {
+            sent.push(format!("{}={}", name.trim_start_matches("X-Forwarded-"), String::from_utf8_lossy(value)));
+        });
+        sent
+    }
+
+    const FORGED: [(&str, &str); 5] = [
+        ("Host", "shop.example:8443"),
+        ("X-Forwarded-For", "203.0.113.1"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "www.example"),
+        ("X-Forwarded-Port", "80"),
+    ];
+
+    #[test]
+    fn strangers_are_overwritten() {
+        assert_eq!(
+            sent("::ffff:192.0.2.9", &FORGED),
+            ["For=192.0.2.9", "Proto=https", "Host=shop.example:8443", "Port=8443"]
+        );
+        assert_eq!(sent("192.0.2.9", &[]), ["For=192.0.2.9", "Proto=https", "Port=443"]);
+    }
+
+    #[test]
+    fn trusted_proxies_are_continued() {
+        assert_eq!(
+            sent("10.0.0.1", &FORGED),
+            ["For=203.0.113.1, 10.0.0.1", "Proto=http", "Host=www.example", "Port=80"]
+        );
+        assert_eq!(sent("10.0.0.1", &[("X-Forwarded-For", "a"), ("X-Forwarded-For", "b")])[0], "For=a, b, 10.0.0.1");
+        assert_eq!(sent("10.0.0.1", &[("Host", "a")]), ["For=10.0.0.1", "Proto=https", "Host=a", "Port=443"]);
+    }
+
+    #[test]
+    fn relatives_pass_only_from_trusted_peers() {
+        let stranger = Peer::new("192.0.2.9".parse().unwrap(), &trusted());
+        let proxy = Peer::new("10.0.0.1".parse().unwrap(), &trusted());
+        for known in [Known::Forwarded, Known::XRealIp, Known::XForwardedBy] {
+            assert!(!stranger.is_copied(known) && proxy.is_copied(known));
+        }
+        assert!(!proxy.is_copied(Known::XForwardedFor) && stranger.is_copied(Known::Cookie));
+    }
+}

@@ -1,0 +1,232 @@
+//! What a request is for: the client-facing host, path and query.
+//!
+//! One target has two readings. The *raw* path is what the client sent and what is forwarded. The
+//! *normal* path is what routes and files are matched with, and it reads the path as the strictest
+//! origin would: escapes decoded, `;params` of each segment dropped, slashes merged, dot segments
+//! resolved. So a rule that guards `/admin/` also guards `/x/..;/%61dmin/`.
+//!
+//! In a normal path `%` only ever starts an escape that was kept (`%2F`, `%5C`, `%25` and control
+//! bytes): text that looks like an escape is one, and nothing is decoded twice.
+
+use std::{borrow::Cow, net::Ipv6Addr};
+
+use crate::head::{Known, Method, RequestHead};
+
+mod path;
+
+/// Host names have at most 253 characters (RFC 1035 §2.3.4 without the root label).
+const HOST_LIMIT: usize = 253;
+
+/// The client-facing identity of a request; it never changes during its exchange.
+#[derive(Clone, Debug)]
+pub struct RequestTarget<'h> {
+    tls: bool,
+    host: Cow<'h, str>,
+    port: Option<u16>,
+    path: &'h [u8],
+    normal_path: Cow<'h, [u8]>,
+    query: Option<&'h [u8]>,
+}
+
+/// Why a request names nothing that could be served; each is answered with 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetFault {
+    /// Neither a path nor, for OPTIONS, `*`.
+    #[error("request target is not a path")]
+    Form,
+    /// Not a host name, an IPv4 address or a bracketed IPv6 address.
+    #[error("host is not a valid name or address")]
+    Host,
+    /// Longer than a host name can be.
+    #[error("host is longer than {HOST_LIMIT} bytes")]
+    HostLength,
+    /// The part after the host's colon is no port.
+    #[error("port of the host is not a number up to 65535")]
+    Port,
+    /// A `%` without two hexadecimal digits.
+    #[error("path has a broken percent-encoding")]
+    Escape,
+    /// A NUL, encoded or not.
+    #[error("path has a NUL")]
+    Nul,
+    /// `..` leads out of the root.
+    #[error("path climbs above the root")]
+    AboveRoot,
+}
+
+impl TargetFault {
+    /// A label for metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Form => "target_form",
+            Self::Host => "target_host",
+            Self::HostLength => "target_host_length",
+            Self::Port => "target_port",
+            Self::Escape => "target_escape",
+            Self::Nul => "target_nul",
+            Self::AboveRoot => "target_above_root",
+        }
+    }
+}
+
+impl<'h> RequestTarget<'h> {
+    /// Reads the target of a request in origin-form or asterisk-form (RFC 9112 §3.2.1, §3.2.4);
+    /// `tls` says whether the client came by TLS. Codecs turn the absolute-form into these.
+    ///
+    /// It allocates only for a host with upper-case letters or a path that is not normal yet.
+    ///
+    /// # Errors
+    /// Any [`TargetFault`].
+    pub fn of(head: &'h RequestHead, tls: bool) -> Result<Self, TargetFault> {
+        let (host, port) = split_authority(head.fields.first(Known::Host).unwrap_or_default())?;
+        let target = head.target.as_slice();
+        let asterisk = target == b"*" && head.method == Method::Options;
+        if !asterisk && target.first() != Some(&b'/') {
+            return Err(TargetFault::Form);
+        }
+        let (path, query) = match memchr::memchr(b'?', target) {
+            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+            None => (target, None),
+        };
+        let normal_path = if asterisk { Cow::Borrowed(path) } else { path::normalise(path)? };
+        Ok(Self { tls, host, port, path, normal_path, query })
+    }
+
+    /// Whether the client came by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// `https` or `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The host in lower case, without port and trailing dot, IPv6 in brackets; empty where an
+    /// HTTP/1.0 client named none.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port that the client wrote.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The port that the client meant: the one it wrote, else the scheme's.
+    #[must_use]
+    pub fn effective_port(&self) -> u16 {
+        self.port.unwrap_or(if self.tls { 443 } else { 80 })
+    }
+
+    /// The path as sent; `*` for OPTIONS of the whole server.
+    #[must_use]
+    pub fn path(&self) -> &'h [u8] {
+        self.path
+    }
+
+    /// The query as sent, without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'h [u8]> {
+        self.query
+    }
+
+    /// Whether the request is for the server as a whole (RFC 9110 §9.3.7).
+    #[must_use]
+    pub fn is_asterisk(&self) -> bool {
+        self.path == b"*"
+    }
+
+    /// The path for matching. It starts with `/` (but for `*`), has no empty segment, no dot
+    /// segment and no `;params`; bytes are decoded but for `%2F`, `%5C`, `%25` and control bytes.
+    #[must_use]
+    pub fn normal_path(&self) -> &[u8] {
+        &self.normal_path
+    }
+
+    /// The path as sent but with dot segments resolved and slashes merged: the client's spelling,
+    /// without a way up.
+    #[must_use]
+    pub fn resolved_path(&self) -> Cow<'h, [u8]> {
+        match self.normal_path {
+            Cow::Borrowed(_) => Cow::Borrowed(self.path),
+            Cow::Owned(_) => path::resolve(self.path),
+        }
+    }
+
+    /// What follows the first `matched` bytes of the normal path, in the client's spelling.
+    #[must_use]
+    pub fn path_after(&self, matched: usize) -> Cow<'h, [u8]> {
+        match self.normal_path {
+            Cow::Borrowed(path) => Cow::Borrowed(path.get(matched..).unwrap_or_default()),
+            Cow::Owned(_) => Cow::Owned(path::after(&path::resolve(self.path), matched).to_vec()),
+        }
+    }
+}
+
+/// Appends a piece of a normal path as it may stand in a request-target: kept escapes stay, every
+/// byte that RFC 3986 §3.3 does not allow in a path is escaped, and so is `;`, which was data.
+pub fn write_normal_path(out: &mut Vec<u8>, normal: &[u8]) {
+    for (at, &byte) in normal.iter().enumerate() {
+        let kept = byte == b'%' && path::escape_at(normal, at).is_ok();
+        if kept || byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte) {
+            out.push(byte);
+        } else {
+            path::push_escape(out, byte);
+        }
+    }
+}
+
+fn split_authority(authority: &[u8]) -> Result<(Cow<'_, str>, Option<u16>), TargetFault> {
+    if authority.len() > HOST_LIMIT + ".:65535".len() {
+        return Err(TargetFault::HostLength);
+    }
+    let authority = str::from_utf8(authority).map_err(|_| TargetFault::Host)?;
+    let host_end = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']').ok_or(TargetFault::Host)? + "[]".len(),
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at(host_end);
+    let port = match rest.strip_prefix(':') {
+        // RFC 3986 §3.2.3: the port may be empty.
+        Some("") => None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().map_err(|_| TargetFault::Port)?)
+        }
+        Some(_) => return Err(TargetFault::Port),
+        None if rest.is_empty() => None,
+        None => return Err(TargetFault::Host),
+    };
+    Ok((lower_case_host(host, port.is_some())?, port))
+}
+
+fn lower_case_host(host: &str, has_port: bool) -> Result<Cow<'_, str>, TargetFault> {
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        address.parse::<Ipv6Addr>().map_err(|_| TargetFault::Host)?;
+    } else {
+        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if !host.bytes().all(is_name_byte) || host.starts_with('.') || host.contains("..") {
+            return Err(TargetFault::Host);
+        }
+    }
+    if host.is_empty() && has_port {
+        return Err(TargetFault::Host);
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.len() > HOST_LIMIT {
+        return Err(TargetFault::HostLength);
+    }
+    Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Host to site.
+
+use std::collections::HashMap;
+
+/// Exact names, wildcards and the site for all others.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    exact: HashMap<Box<str>, usize>,
+    /// `*.example` stands here as `example`.
+    below: HashMap<Box<str>, usize>,
+    /// The longest key of `below`, in bytes.
+    below_length: usize,
+    any: Option<usize>,
+}
+
+impl Hosts {
+    pub(super) fn new<'s>(sites: impl Iterator<Item = &'s [String]>) -> Self {
+        let mut hosts = Self::default();
+        for (site, names) in sites.enumerate() {
+            for name in names {
+                hosts.add(&name.to_ascii_lowercase(), site);
+            }
+        }
+        hosts
+    }
+
+    pub(super) fn find(&self, host: &str) -> Option<usize> {
+        if let Some(site) = self.exact.get(host) {
+            return Some(*site);
+        }
+        if self.below_length > 0 {
+            // The suffixes come longest first.
+            let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]);
+            let mut fitting = suffixes.filter(|suffix| suffix.len() <= self.below_length);
+            if let Some(site) = fitting.find_map(|suffix| self.below.get(suffix)) {
+                return Some(*site);
+            }
+        }
+        self.any
+    }
+
+    fn add(&mut self, name: &str, site: usize) {
+        if name == "*" {
+            self.any.get_or_insert(site);
+        } else if let Some(parent) = name.strip_prefix("*.") {
+            self.below.entry(parent.into()).or_insert(site);
+            self.below_length = self.below_length.max(parent.len());
+        } else {
+            self.exact.entry(name.into()).or_insert(site);
+        }
+    }
+}
