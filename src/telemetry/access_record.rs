@@ -74,3 +74,39 @@ pub struct TlsPart<'a> {
     /// The subject of the client's certificate; empty where it showed none.
     pub client_subject: &'a str,
 }
+
+/// A record with every field set, for tests of the rooms that write records down.
+#[cfg(test)]
+pub(crate) fn sample() -> Record<'static> {
+    Record {
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_791_533_226_054),
+        took: Duration::from_micros(4_213),
+        listener: "https",
+        site: "shop.example",
+        client: SocketAddr::from(([203, 0, 113, 9], 51_820)),
+        request_id: b"0af7651916cd43dd8448eb211c80319c",
+        method: b"GET",
+        target: b"/cart?id=7",
+        version: "HTTP/2.0",
+        host: b"shop.example",
+        status: 200,
+        bytes_in: 12,
+        bytes_out: 3_456,
+        upstream: Some(UpstreamPart {
+            upstream: "was",
+            server: "was2",
+            connect: Some(Duration::from_micros(310)),
+            first_byte: Some(Duration::from_micros(1_002_999)),
+            attempts: 2,
+        }),
+        tls: Some(TlsPart {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            sni: "shop.example",
+            client_subject: "CN=alice",
+        }),
+        referer: b"https://shop.example/",
+        user_agent: b"curl/8.5.0",
+        error: None,
+    }
+}
