@@ -1,0 +1,120 @@
+//! What one data-plane thread counts for one listener.
+
+use super::{Counter, Histogram, NamedCounters};
+
+/// The counts of one listener on one thread.
+#[derive(Debug)]
+pub struct ListenerCells {
+    /// Connections taken from the kernel.
+    pub accepted: Counter,
+    /// Accepted connections that have ended. What is open now is `accepted` without these.
+    pub closed: Counter,
+    /// Connections closed at once because the listener had as many as it may.
+    pub refused: Counter,
+    /// Calls of accept that failed (out of file descriptors, say).
+    pub accept_failures: Counter,
+    /// TLS handshakes done, by version (`TLSv1.2`, `TLSv1.3`).
+    pub handshakes: NamedCounters,
+    /// Those of them that resumed an earlier session.
+    pub resumed: Counter,
+    /// How long handshakes took that were done.
+    pub handshake_time: Histogram,
+    /// Handshakes that failed, by category.
+    pub handshake_failures: NamedCounters,
+    /// Request heads that were refused, by the name of their fault.
+    pub refused_heads: NamedCounters,
+    /// Bytes read from clients, TLS taken off.
+    pub bytes_in: Counter,
+    /// Bytes written to clients, before TLS.
+    pub bytes_out: Counter,
+    /// Connections that spoke HTTP/2.
+    pub h2_connections: Counter,
+    /// HTTP/2 streams that clients opened.
+    pub h2_streams: Counter,
+    /// HTTP/2 streams that clients reset.
+    pub h2_resets: Counter,
+    timeouts: [Counter; Phase::ALL.len()],
+}
+
+impl ListenerCells {
+    /// The categories of handshake failures that stand on the page from the start.
+    pub const HANDSHAKE_FAILURES: [&'static str; 10] = [
+        "no_shared_version",
+        "no_shared_cipher",
+        "unknown_ca",
+        "client_cert_missing",
+        "client_cert_invalid",
+        "client_closed",
+        "timeout",
+        "not_tls",
+        "protocol",
+        "other",
+    ];
+
+    /// Counts a connection that ran out of time in this phase.
+    pub fn timed_out(&self, phase: Phase) {
+        self.timeouts[phase as usize].add(1);
+    }
+
+    /// How many connections ran out of time, by phase.
+    pub fn timeouts(&self) -> impl Iterator<Item = (Phase, u64)> {
+        Phase::ALL.into_iter().map(|phase| (phase, self.timeouts[phase as usize].value()))
+    }
+}
+
+impl Default for ListenerCells {
+    fn default() -> Self {
+        Self {
+            accepted: Counter::default(),
+            closed: Counter::default(),
+            refused: Counter::default(),
+            accept_failures: Counter::default(),
+            handshakes: NamedCounters::of(&["TLSv1.2", "TLSv1.3"]),
+            resumed: Counter::default(),
+            handshake_time: Histogram::default(),
+            handshake_failures: NamedCounters::of(&Self::HANDSHAKE_FAILURES),
+            refused_heads: NamedCounters::default(),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+            h2_connections: Counter::default(),
+            h2_streams: Counter::default(),
+            h2_resets: Counter::default(),
+            timeouts: Default::default(),
+        }
+    }
+}
+
+/// The phases of a client's connection that have a timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The TLS handshake.
+    Handshake,
+    /// From a request's first byte to the end of its head.
+    Head,
+    /// Between two pieces of a request's body.
+    Body,
+    /// Between two pieces of a response that the client takes.
+    Send,
+    /// Between two exchanges.
+    Idle,
+    /// Between two pieces of a tunnel, either way.
+    Tunnel,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 6] = [Self::Handshake, Self::Head, Self::Body, Self::Send, Self::Idle, Self::Tunnel];
+
+    /// The name of its key under `timeouts`, which is its label too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::Send => "send",
+            Self::Idle => "idle",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}

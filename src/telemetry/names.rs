@@ -1,0 +1,134 @@
+//! Every metric that haechi shows: its name, kind, labels and help, in one table.
+//!
+//! Names start with `haechi_`, speak in base units and end in `_total` where they count up. Labels
+//! are names from the config or words of a fixed list, so every set of them is bounded.
+
+/// A metric family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name on the page.
+    pub name: &'static str,
+    /// What it measures by.
+    pub kind: Kind,
+    /// The names of its labels, in the order in which samples give their values.
+    pub labels: &'static [&'static str],
+    /// One sentence for the operator.
+    pub help: &'static str,
+}
+
+/// What a family measures by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever goes up, but for a restart.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts of durations by bucket.
+    Histogram,
+}
+
+impl Kind {
+    /// As the page spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Makes a constant of each row and the list of all.
+macro_rules! table {
+    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Family =
+                Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+
+        /// The whole table.
+        pub const ALL: &[Family] = &[$($constant),*];
+    };
+}
+
+table! {
+    // The process and its config.
+    BUILD_INFO: Gauge "haechi_build_info" ["version"] "The version that runs, always 1.";
+    START_TIME: Gauge "haechi_process_start_time_seconds" [] "When the process started, in seconds since 1970.";
+    CONFIG_GENERATION: Gauge "haechi_config_generation" [] "The generation of the config that is served, one more at each change.";
+    CONFIG_RELOADS: Counter "haechi_config_reloads_total" ["result"] "Loads of the config, the first one included, by result.";
+    CONFIG_LAST_OK: Gauge "haechi_config_last_reload_successful" [] "1 if the newest config was taken, 0 if it was refused.";
+    CONFIG_LAST_OK_TIME: Gauge "haechi_config_last_reload_success_timestamp_seconds" [] "When a config was taken last, in seconds since 1970.";
+    CERTIFICATE_EXPIRY: Gauge "haechi_certificate_expiry_timestamp_seconds" ["listener", "name"] "When a certificate ends, in seconds since 1970; of each listener the soonest.";
+    CERTIFICATE_EARLIEST: Gauge "haechi_certificate_earliest_expiry_timestamp_seconds" ["listener"] "When the first of a listener's certificates ends, in seconds since 1970.";
+    LOG_LINES: Counter "haechi_access_log_lines_total" [] "Access log lines handed to the writer.";
+    LOG_DROPPED: Counter "haechi_access_log_dropped_lines_total" ["reason"] "Access log lines that were not written, by reason.";
+
+    // Listeners.
+    CONNECTIONS_ACCEPTED: Counter "haechi_connections_accepted_total" ["listener"] "Connections accepted from clients.";
+    CONNECTIONS_OPEN: Gauge "haechi_connections_open" ["listener"] "Connections of clients that are open now.";
+    CONNECTIONS_LIMIT: Gauge "haechi_connections_limit" ["listener"] "How many connections the listener may have open.";
+    CONNECTIONS_REFUSED: Counter "haechi_connections_refused_total" ["listener"] "Connections closed at once because the limit was reached.";
+    ACCEPT_FAILURES: Counter "haechi_accept_failures_total" ["listener"] "Connections that could not be accepted, for want of file descriptors or memory.";
+    HANDSHAKES: Counter "haechi_tls_handshakes_total" ["listener", "version"] "TLS handshakes done, by version.";
+    HANDSHAKES_RESUMED: Counter "haechi_tls_handshakes_resumed_total" ["listener"] "TLS handshakes that resumed an earlier session.";
+    HANDSHAKE_FAILURES: Counter "haechi_tls_handshake_failures_total" ["listener", "reason"] "TLS handshakes that failed, by category.";
+    HANDSHAKE_TIME: Histogram "haechi_tls_handshake_duration_seconds" ["listener"] "How long TLS handshakes took that were done.";
+    REFUSED_HEADS: Counter "haechi_refused_heads_total" ["listener", "reason"] "Request heads refused as malformed, ambiguous or too large, by fault.";
+    TIMEOUTS: Counter "haechi_client_timeouts_total" ["listener", "phase"] "Connections of clients that ran out of time, by phase.";
+    CLIENT_BYTES_IN: Counter "haechi_client_received_bytes_total" ["listener"] "Bytes received from clients, TLS taken off.";
+    CLIENT_BYTES_OUT: Counter "haechi_client_sent_bytes_total" ["listener"] "Bytes sent to clients, before TLS.";
+    H2_CONNECTIONS: Counter "haechi_http2_connections_total" ["listener"] "Connections that spoke HTTP/2.";
+    H2_STREAMS: Counter "haechi_http2_streams_total" ["listener"] "HTTP/2 streams that clients opened.";
+    H2_RESETS: Counter "haechi_http2_stream_resets_total" ["listener"] "HTTP/2 streams that clients reset.";
+
+    // Sites.
+    EXCHANGES: Counter "haechi_exchanges_total" ["listener", "site", "outcome"] "Exchanges that ended, by status class, or `client_gone` where the client left first.";
+    EXCHANGES_OPEN: Gauge "haechi_exchanges_open" ["listener", "site"] "Exchanges that are under way now.";
+    EXCHANGE_TIME: Histogram "haechi_exchange_duration_seconds" ["listener", "site"] "How long exchanges took, from the request's head to the last byte of the answer.";
+    FIRST_BYTE: Histogram "haechi_upstream_first_byte_seconds" ["listener", "site"] "How long upstreams took to the first byte of their answer.";
+    REQUEST_BYTES: Counter "haechi_request_body_bytes_total" ["listener", "site"] "Bytes of request bodies.";
+    RESPONSE_BYTES: Counter "haechi_response_body_bytes_total" ["listener", "site"] "Bytes of response bodies.";
+    UPGRADES: Counter "haechi_upgrades_total" ["listener", "site"] "Exchanges that became a tunnel, as WebSockets do.";
+
+    // Servers.
+    SERVER_UP: Gauge "haechi_server_up" ["upstream", "server"] "0 if the server's checks fail or its name does not resolve, else 1.";
+    SERVER_DRAIN: Gauge "haechi_server_drain" ["upstream", "server"] "1 if the server gets no new sessions.";
+    SERVER_ACTIVE: Gauge "haechi_server_active_exchanges" ["upstream", "server"] "Exchanges under way on the server now.";
+    SERVER_REQUESTS: Counter "haechi_server_requests_total" ["upstream", "server"] "Requests sent to the server, retries included.";
+    SERVER_RESPONSES: Counter "haechi_server_responses_total" ["upstream", "server", "status"] "Responses of the server, by status class.";
+    SERVER_FAILURES: Counter "haechi_server_failures_total" ["upstream", "server", "reason"] "Exchanges that the server failed, by reason.";
+    SERVER_RETRIES: Counter "haechi_server_retries_total" ["upstream", "server"] "Requests that were tried again after the server failed them.";
+    SERVER_CONNECTS: Counter "haechi_server_connects_total" ["upstream", "server"] "New connections made to the server.";
+    SERVER_REUSED: Counter "haechi_server_reused_connections_total" ["upstream", "server"] "Requests sent on a connection that had served one before.";
+    SERVER_BYTES_SENT: Counter "haechi_server_sent_bytes_total" ["upstream", "server"] "Bytes sent to the server.";
+    SERVER_BYTES_RECEIVED: Counter "haechi_server_received_bytes_total" ["upstream", "server"] "Bytes received from the server.";
+    SERVER_FIRST_BYTE: Histogram "haechi_server_first_byte_seconds" ["upstream", "server"] "How long the server took to the first byte of its response.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let mut seen = HashSet::new();
+        for family in ALL {
+            let name = family.name;
+            assert!(seen.insert(name), "{name} twice");
+            assert!(name.starts_with("haechi_"), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
+            assert_eq!(family.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert!(family.kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+            assert!(family.help.ends_with('.'), "{name}");
+            assert!(!family.labels.contains(&"le"), "{name}");
+        }
+    }
+}
