@@ -127,12 +127,75 @@ impl<'a> Place<'a> {
         gate.waiting
             .fetch_update(Relaxed, Relaxed, |waiting| (waiting < most).then_some(waiting + 1))
             .is_ok()
-            .then_some(Self(gate))
+            .then(|| Self(gate))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn gate(connections: u32, waiting: u32) -> Arc<Gate> {
+        Arc::new(Gate::new(Limit { connections, waiting }))
+    }
+
+    fn in_a_while() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn a_place_that_comes_free_goes_to_the_one_that_waits() {
+        let gate = gate(1, 1);
+        let first = gate.try_enter().unwrap();
+        assert!(gate.try_enter().is_none());
+        let waits = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move { gate.enter(in_a_while()).await.map(drop) }
+        });
+        while gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gate.enter(in_a_while()).await.unwrap_err(), GateError::Full);
+        drop(first);
+        assert_eq!(waits.await.unwrap(), Ok(()));
+        assert_eq!(gate.waiting(), 0);
+        assert!(gate.try_enter().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_at_its_deadline_or_with_its_exchange() {
+        let gate = gate(1, 1);
+        let _first = gate.try_enter().unwrap();
+        assert_eq!(gate.enter(Instant::now()).await.unwrap_err(), GateError::TimedOut);
+        let gone = tokio::time::timeout(Duration::from_millis(1), gate.enter(in_a_while()));
+        assert!(gone.await.is_err());
+        assert_eq!(gate.waiting(), 0);
+    }
+
+    #[test]
+    fn the_limit_may_change_while_passes_are_out() {
+        let gate = gate(3, 0);
+        let mut passes: Vec<_> = (0..3).map(|_| gate.try_enter().unwrap()).collect();
+        gate.resize(Limit { connections: 1, waiting: 0 });
+        passes.truncate(1);
+        assert!(gate.try_enter().is_none(), "one is in, one is the limit");
+        passes.clear();
+        passes.extend(gate.try_enter());
+        assert!(passes.len() == 1 && gate.try_enter().is_none());
+        gate.resize(Limit { connections: 2, waiting: 0 });
+        passes.extend(gate.try_enter());
+        assert!(passes.len() == 2 && gate.try_enter().is_none());
+        gate.resize(Limit { connections: 0, waiting: 0 });
+        gate.resize(Limit { connections: 1, waiting: 0 });
+        passes.truncate(1);
+        assert!(gate.try_enter().is_none());
     }
 }

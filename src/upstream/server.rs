@@ -167,8 +167,8 @@ pub struct Verdict {
 pub struct LastProbe {
     /// When it ended.
     pub at: Instant,
-    /// How long it took.
-    pub took: Duration,
+    /// How long it took, where it passed.
+    pub took: Option<Duration>,
     /// Why it failed; `None`: it passed.
     pub failure: Option<Arc<str>>,
 }
