@@ -1,1 +1,148 @@
-//! (room: upstream::balance)
+//! Which server gets the next exchange.
+//!
+//! In come the servers of an upstream and the key of an exchange, out goes one server or none. All
+//! of it is pure: no I/O, no clock, no allocation; the only things written are cells of the calling
+//! thread, by plain loads and stores.
+//!
+//! What always holds, for `ip_hash` and `hash`: the choice depends on the key and on the identities
+//! and weights of the usable servers, on nothing else. So it is the same on every thread, after
+//! every restart and on both hosts of a pair; when a server is lost only its clients move, and they
+//! come back when it returns.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Health, Server};
+use crate::telemetry::ThreadId;
+
+mod dice;
+mod hash;
+mod least_conn;
+mod random;
+mod rendezvous;
+mod round_robin;
+#[cfg(test)]
+mod tests;
+
+pub use hash::{HashOn, IpHash};
+pub use least_conn::LeastConn;
+pub use random::Random;
+pub use round_robin::RoundRobin;
+
+/// What an exchange is balanced by.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The client's address, after PROXY header and trusted proxies.
+    pub client: IpAddr,
+    /// The value of the header or cookie that [`Balance::Hash`] names, where the request has it;
+    /// without it the client's address stands in.
+    pub hashed: Option<&'a [u8]>,
+}
+
+/// How an upstream chooses among its usable servers.
+#[derive(Debug)]
+pub enum Balance {
+    /// In turn, smoothly by weight.
+    RoundRobin(RoundRobin),
+    /// The one with the fewest leases in use for its weight.
+    LeastConn(LeastConn),
+    /// The less loaded of two random ones.
+    Random(Random),
+    /// By the client's address.
+    IpHash(IpHash),
+    /// By a header or a cookie.
+    Hash(HashOn),
+}
+
+impl Balance {
+    /// Whether the choice reads [`super::ServerState::active`], so that leases must count there.
+    #[must_use]
+    pub fn reads_active(&self) -> bool {
+        matches!(self, Self::LeastConn(_) | Self::Random(_))
+    }
+
+    /// Chooses a server as [`super::Upstream::pick`] tells.
+    #[must_use]
+    pub fn pick<'s>(
+        &self,
+        servers: &'s [Arc<Server>],
+        thread: ThreadId,
+        key: &Key<'_>,
+        tried: &[u32],
+    ) -> Option<&'s Arc<Server>> {
+        self.tiers().iter().find_map(|tier| {
+            let candidates = Candidates { servers, tier: *tier, tried };
+            match self {
+                Self::RoundRobin(turns) => turns.pick(candidates, thread),
+                Self::LeastConn(least) => least.pick(candidates, thread),
+                Self::Random(random) => random.pick(candidates, thread),
+                Self::IpHash(hash) => rendezvous::choose(candidates, hash.key(key.client)),
+                Self::Hash(_) => rendezvous::choose(candidates, hash::key(key)),
+            }
+        })
+    }
+
+    /// Which groups of servers are asked, one after the other.
+    fn tiers(&self) -> &'static [Tier] {
+        const TIERS: [Tier; 4] = [
+            Tier { backup: false, drain: false },
+            Tier { backup: true, drain: false },
+            Tier { backup: false, drain: true },
+            Tier { backup: true, drain: true },
+        ];
+        match self {
+            // Whoever comes by a hash may have a session on a draining server and on no other, so
+            // it is a better answer than none.
+            Self::IpHash(_) | Self::Hash(_) => &TIERS,
+            Self::RoundRobin(_) | Self::LeastConn(_) | Self::Random(_) => &TIERS[..2],
+        }
+    }
+}
+
+/// A group of servers of the same rank.
+#[derive(Clone, Copy)]
+struct Tier {
+    backup: bool,
+    drain: bool,
+}
+
+/// The servers that may be chosen for one exchange.
+#[derive(Clone, Copy)]
+struct Candidates<'s, 't> {
+    servers: &'s [Arc<Server>],
+    tier: Tier,
+    tried: &'t [u32],
+}
+
+impl<'s, 't> Candidates<'s, 't> {
+    fn iter(self) -> impl Iterator<Item = &'s Arc<Server>> {
+        self.positions().map(|(_, server)| server)
+    }
+
+    /// The candidates with their place in the upstream's list.
+    fn positions(self) -> impl Iterator<Item = (usize, &'s Arc<Server>)> {
+        self.servers.iter().enumerate().filter(move |(_, server)| {
+            server.backup == self.tier.backup
+                && server.drain == self.tier.drain
+                && server.address.is_some()
+                && server.state.health() != Health::Down
+                && !self.tried.contains(&server.state.id)
+        })
+    }
+}
+
+/// Whether `left` has less to do for its weight than `right`, the exchange to come included.
+/// `None`: as much.
+fn less_loaded(left: (u32, u32), right: (u32, u32)) -> Option<bool> {
+    let ((left_active, left_weight), (right_active, right_weight)) = (left, right);
+    let left = (u64::from(left_active) + 1) * u64::from(right_weight);
+    let right = (u64::from(right_active) + 1) * u64::from(left_weight);
+    (left != right).then_some(left < right)
+}
+
+/// Spreads every bit of `x` over the whole word: Stafford's 13th variant of the murmur3 finaliser.
+const fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

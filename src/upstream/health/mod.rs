@@ -1,1 +1,200 @@
-//! (room: upstream::health)
+//! Whether servers live.
+//!
+//! In come upstreams with a [`Check`], out go verdicts in their [`super::ServerState`]s and one log
+//! line for each change. [`Machine`] decides, [`probe`] asks a server once, [`Checks`] runs both on
+//! the control thread.
+//!
+//! What always holds: each probe is on a connection of its own; a server without a verdict is
+//! [`super::Health::Unknown`] and used like one that is up; its first probe starts at once and
+//! alone decides the first verdict.
+
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+
+mod machine;
+mod probe;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use machine::{Change, Input, Machine, Output};
+pub use probe::probe;
+pub use task::Checks;
+
+/// How the servers of an upstream are checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is asked.
+    pub question: Question,
+    /// TLS around it; `None`: plain.
+    pub tls: Option<CheckTls>,
+    /// How often, and how many answers make a verdict.
+    pub pace: Pace,
+}
+
+/// What a probe asks a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Does a connection come about, with its TLS handshake where there is TLS?
+    Tcp,
+    /// Does a GET by HTTP/1.1 get the expected answer?
+    Http(HttpQuestion),
+}
+
+/// A GET and the answer that it should get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpQuestion {
+    /// Path and query.
+    pub path: Arc<str>,
+    /// The `Host` field; `None`: the server's address as written.
+    pub host: Option<Arc<str>>,
+    /// The statuses that pass.
+    pub expect: Expect,
+    /// What must stand in the first 64 KiB of the body; `None`: the body is not read.
+    pub body: Option<Arc<str>>,
+}
+
+/// A set of expected statuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect(pub Vec<RangeInclusive<u16>>);
+
+impl Default for Expect {
+    /// 200 to 399.
+    fn default() -> Self {
+        Self(vec![200..=399])
+    }
+}
+
+impl Expect {
+    /// Whether this status passes.
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, range) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{}", range.start())?;
+            if range.start() != range.end() {
+                write!(f, "-{}", range.end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// TLS as a client: what is trusted, and which name the certificate must bear.
+#[derive(Clone, Debug)]
+pub struct CheckTls {
+    /// Trust, client certificate and ALPN; a check speaks HTTP/1.1, so it should offer no other.
+    pub config: Arc<ClientConfig>,
+    /// The name for SNI and for the certificate.
+    pub server_name: ServerName<'static>,
+}
+
+impl PartialEq for CheckTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.server_name == other.server_name
+    }
+}
+
+/// How often a server is asked, and how many answers make a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From the start of a probe to the start of the next, give or take 10 %; what is outside
+    /// [`Self::LEAST_INTERVAL`] and [`Self::MOST_INTERVAL`] counts as the nearer of them.
+    pub interval: Duration,
+    /// How long a whole probe may take.
+    pub timeout: Duration,
+    /// Passed probes in a row that bring a server back up.
+    pub rise: u32,
+    /// Failed probes in a row that take a server down.
+    pub fall: u32,
+}
+
+impl Pace {
+    /// No server is asked more often.
+    pub const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+    /// No server is asked less often.
+    pub const MOST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(2), timeout: Duration::from_secs(1), rise: 2, fall: 3 }
+    }
+}
+
+/// Why a probe failed, in the words of log and /status.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// The connection did not come about.
+    #[error("connect: {}", plain(.0))]
+    Connect(#[source] io::Error),
+    /// The TLS handshake failed.
+    #[error("tls: {}", plain(.0))]
+    Tls(#[source] io::Error),
+    /// The probe took too long.
+    #[error("timed out after {after:?} in {phase}")]
+    TimedOut {
+        /// The timeout of the check.
+        after: Duration,
+        /// What it was waiting for.
+        phase: Phase,
+    },
+    /// The path or the host cannot stand in a request.
+    #[error("request: {0}")]
+    Request(#[source] http::Error),
+    /// The answer is not whole or not HTTP/1.1.
+    #[error("response: {0}")]
+    Response(#[source] hyper::Error),
+    /// The answer has a status that does not pass.
+    #[error("status {status}, expected {expected}")]
+    Status {
+        /// What came.
+        status: u16,
+        /// What passes.
+        expected: Expect,
+    },
+    /// The body has not what it should.
+    #[error("body lacks `{0}`")]
+    Body(Arc<str>),
+}
+
+/// What a probe was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The TCP handshake.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The answer.
+    Response,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Response => "response",
+        })
+    }
+}
+
+/// The kind of an error of the system ("connection refused"), without its number.
+fn plain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,121 @@
+//! One question to one server, on a connection of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::{Check, HttpQuestion, Phase, Question, Reason};
+
+/// Asks the server at `address` once; `written` is its address as written, the default `Host`.
+///
+/// # Errors
+///
+/// Why the server did not pass. The whole probe takes at most the timeout of the check.
+pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<Duration, Reason> {
+    let clock = Clock::start(check.pace.timeout);
+    let stream = clock.within(Phase::Connect, TcpStream::connect(address)).await?.map_err(Reason::Connect)?;
+    match &check.tls {
+        None => ask(&check.question, stream, written, &clock).await?,
+        Some(tls) => {
+            let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), stream);
+            let stream = clock.within(Phase::Tls, handshake).await?.map_err(Reason::Tls)?;
+            ask(&check.question, stream, written, &clock).await?;
+        }
+    }
+    Ok(clock.start.elapsed())
+}
+
+async fn ask<S>(question: &Question, stream: S, written: &str, clock: &Clock) -> Result<(), Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match question {
+        Question::Tcp => Ok(()),
+        Question::Http(http) => clock.within(Phase::Response, exchange(http, stream, written)).await?,
+    }
+}
+
+async fn exchange<S>(question: &HttpQuestion, stream: S, written: &str) -> Result<(), Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = http::Request::get(&*question.path)
+        .header(http::header::HOST, question.host.as_deref().unwrap_or(written))
+        .header(http::header::USER_AGENT, "haechi-check")
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(Reason::Request)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Reason::Response)?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(Reason::Response)?;
+        judge(question, response).await
+    };
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        verdict = &mut answer => verdict,
+        // The server closed; what it sent before may still be an answer.
+        _ = &mut connection => answer.await,
+    }
+}
+
+async fn judge(question: &HttpQuestion, response: http::Response<Incoming>) -> Result<(), Reason> {
+    let status = response.status().as_u16();
+    if !question.expect.contains(status) {
+        return Err(Reason::Status { status, expected: question.expect.clone() });
+    }
+    let Some(wanted) = &question.body else {
+        return Ok(());
+    };
+    if body_has(response.into_body(), wanted.as_bytes()).await? {
+        Ok(())
+    } else {
+        Err(Reason::Body(Arc::clone(wanted)))
+    }
+}
+
+async fn body_has(mut body: Incoming, wanted: &[u8]) -> Result<bool, Reason> {
+    const MOST: usize = 64 * 1024;
+    let finder = memchr::memmem::Finder::new(wanted);
+    let mut read = Vec::new();
+    loop {
+        if finder.find(&read).is_some() {
+            return Ok(true);
+        }
+        if read.len() == MOST {
+            return Ok(false);
+        }
+        let Some(frame) = body.frame().await else {
+            return Ok(false);
+        };
+        if let Ok(data) = frame.map_err(Reason::Response)?.into_data() {
+            read.extend_from_slice(&data[..data.len().min(MOST - read.len())]);
+        }
+    }
+}
+
+/// The time that a probe has.
+struct Clock {
+    start: Instant,
+    timeout: Duration,
+}
+
+impl Clock {
+    fn start(timeout: Duration) -> Self {
+        Self { start: Instant::now(), timeout }
+    }
+
+    async fn within<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Result<T, Reason> {
+        let late = |_| Reason::TimedOut { after: self.timeout, phase };
+        timeout(self.timeout.saturating_sub(self.start.elapsed()), work).await.map_err(late)
+    }
+}
