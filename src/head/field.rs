@@ -1,5 +1,7 @@
 //! Header and trailer fields: name/value ranges over one buffer.
 
+use std::ops::Range;
+
 /// Fields that some room of haechi must recognise. The codec classifies each name once; everybody
 /// else compares one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +172,25 @@ impl Fields {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.entries.push(Entry { known, name_start, name_end: value_start, value_start, value_end: end });
+    }
+
+    /// Adds a field as two ranges of a text that [`fill`](Self::fill) brings: so a codec copies a head
+    /// once, not field by field.
+    pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>) {
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        self.entries.push(Entry {
+            known,
+            name_start: place(name.start),
+            name_end: place(name.end),
+            value_start: place(value.start),
+            value_end: place(value.end),
+        });
+    }
+
+    /// Brings the text of the fields that [`push_range`](Self::push_range) added to an empty list.
+    pub fn fill(&mut self, text: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(text);
     }
 
     /// Drops every field of this kind; true if there was one.

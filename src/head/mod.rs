@@ -37,16 +37,17 @@ impl Version {
 
 /// A request without its body: what the client said, never rewritten.
 ///
-/// In HTTP/1.1 the target is the request-target as sent (RFC 9112 §3.2). In HTTP/2 it is `:path`
-/// (or `:authority` for CONNECT), and `:authority` stands in `fields` as `Host`, so that whoever
-/// reads a request finds the authority in one place.
+/// In HTTP/1.1 the target is the request-target as sent (RFC 9112 §3.2), but the absolute-form is
+/// stored as the origin-form it stands for. In HTTP/2 it is `:path` (or `:authority` for CONNECT),
+/// and `:authority` stands in `fields` as `Host`, so that whoever reads a request finds the
+/// authority in one place.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
     /// The version it was sent in.
     pub version: Version,
-    /// The request-target, byte for byte.
+    /// `/path?query` byte for byte, or `*`.
     pub target: Vec<u8>,
     /// Method names outside [`Method`]'s list keep their text here; empty for the known ones.
     pub method_text: Vec<u8>,
