@@ -1,6 +1,7 @@
 //! What is said to the operator about a fault: message, place, hint, as compilers say it.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A file of a [`Sources`].
@@ -47,10 +48,27 @@ impl<T: Eq> Eq for Spanned<T> {}
 /// A file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name, as messages show it.
+    /// Its path, as messages show it.
     pub path: PathBuf,
+    /// The folder where the relative paths in it start.
+    pub folder: PathBuf,
     /// Its text.
     pub text: String,
+}
+
+impl SourceFile {
+    /// A file whose relative paths start where it lies.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        let path = path.into();
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Self { path, folder, text: text.into() }
+    }
+
+    /// The file with its folder in front, whatever messages show.
+    #[must_use]
+    pub fn location(&self) -> PathBuf {
+        self.path.file_name().map_or_else(|| self.path.clone(), |name| self.folder.join(name))
+    }
 }
 
 /// The files that spans point into.
@@ -123,19 +141,29 @@ impl Faults {
     }
 }
 
+/// How many faults are printed: a mistake that was copied to a thousand sites need not be read a thousand times.
+const SHOWN: usize = 100;
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in &self.faults {
-            self.sources.write(fault, f)?;
+        for fault in self.faults.iter().take(SHOWN) {
+            writeln!(f, "{}", self.sources.render(fault))?;
         }
         match self.faults.len() {
             1 => f.write_str("1 fault"),
+            count if count > SHOWN => write!(f, "{count} faults, the first {SHOWN} shown"),
             count => write!(f, "{count} faults"),
         }
     }
 }
 
 impl std::error::Error for Faults {}
+
+impl From<Diagnostic> for Faults {
+    fn from(fault: Diagnostic) -> Self {
+        Self { sources: Sources::default(), faults: vec![fault] }
+    }
+}
 
 impl Sources {
     /// These files; the first is the main one.
@@ -162,18 +190,135 @@ impl Sources {
         Some((&file.path, line, column))
     }
 
-    fn write(&self, diagnostic: &Diagnostic, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// A diagnostic as the operator reads it, each of its lines ended.
+    #[must_use]
+    pub fn render(&self, diagnostic: &Diagnostic) -> String {
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(f, "{severity}: {}", diagnostic.message)?;
+        let mut text = format!("{severity}: {}\n", diagnostic.message);
         if let Some((path, line, column)) = diagnostic.span.and_then(|span| self.position(span)) {
-            writeln!(f, "  --> {}:{line}:{column}", path.display())?;
+            let _ = writeln!(text, "  --> {}:{line}:{column}", path.display());
         }
         if let Some(hint) = &diagnostic.hint {
-            writeln!(f, "hint: {hint}")?;
+            let _ = writeln!(text, "hint: {hint}");
         }
-        Ok(())
+        text
+    }
+}
+
+/// Names as a hint lists them: in backticks, the first dozen.
+pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const LISTED: usize = 12;
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.len().checked_sub(LISTED) {
+        Some(more) if more > 0 => format!("{} and {more} more", quoted[..LISTED].join(", ")),
+        _ => quoted.join(", "),
+    }
+}
+
+/// The name that was probably meant: the nearest by edit distance, if it is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let far = name.chars().count().div_ceil(3);
+    let distances =
+        known.into_iter().filter(|known| known.len() <= LONGEST).map(|known| (distance(name, known), known));
+    distances.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= far).map(|(_, known)| known)
+}
+
+/// How many letters are to be put in, taken out, changed or swapped with their neighbour.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    let mut previous_letter = None;
+    for (row, letter) in one.chars().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, &goal) in other.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != goal);
+            let mut least = changed.min(last[column + 1] + 1).min(current[column] + 1);
+            if column > 0 && previous_letter == Some(goal) && letter == other[column - 1] {
+                least = least.min(before_last[column - 1] + 1);
+            }
+            current.push(least);
+        }
+        previous_letter = Some(letter);
+        before_last = std::mem::replace(&mut last, current);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: u32) -> Span {
+        Span { file: FileId(0), start, end: start + 1 }
+    }
+
+    #[test]
+    fn a_fault_shows_file_line_and_column_in_characters() {
+        let sources = Sources::new(vec![SourceFile::new("haechi.toml", "a = 1\nsmörgås = x\n")]);
+        let fault = Diagnostic::error(span(18), "no such value").hint("there is `y`");
+        assert_eq!(sources.render(&fault), "error: no such value\n  --> haechi.toml:2:11\nhint: there is `y`\n");
+    }
+
+    #[test]
+    fn a_span_past_the_end_or_inside_a_character_is_no_panic() {
+        let sources = Sources::new(vec![SourceFile::new("a", "é")]);
+        for start in [0, 1, 2, 3, u32::MAX - 1] {
+            assert!(sources.position(span(start)).is_some());
+        }
+        assert_eq!(sources.position(Span { file: FileId(1), start: 0, end: 0 }), None);
+    }
+
+    #[test]
+    fn faults_stand_in_file_order_and_are_counted() {
+        let sources = Sources::new(vec![SourceFile::new("a", "x\ny\n")]);
+        let faults = vec![Diagnostic::error(span(2), "second"), Diagnostic::error(span(0), "first")];
+        let faults = Faults::new(sources, faults).unwrap();
+        assert_eq!(faults.to_string(), "error: first\n  --> a:1:1\n\nerror: second\n  --> a:2:1\n\n2 faults");
+    }
+
+    #[test]
+    fn only_the_first_hundred_faults_are_printed() {
+        let faults = (0..150).map(|number| Diagnostic::anywhere(format!("fault {number}"))).collect();
+        let text = Faults::new(Sources::default(), faults).unwrap().to_string();
+        assert_eq!(text.matches("error:").count(), 100);
+        assert!(text.ends_with("150 faults, the first 100 shown"));
+    }
+
+    #[test]
+    fn without_a_fault_nothing_is_refused() {
+        assert_eq!(Faults::new(Sources::default(), Vec::new()), None);
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_if_it_is_near() {
+        let known = ["bind", "tls", "timeouts", "limits"];
+        assert_eq!(nearest("bnid", known), Some("bind"));
+        assert_eq!(nearest("timeout", known), Some("timeouts"));
+        assert_eq!(nearest("limit", known), Some("limits"));
+        assert_eq!(nearest("upstream", known), None);
+        assert_eq!(nearest("", known), None);
+        assert_eq!(nearest(&"b".repeat(100_000), known), None);
+    }
+
+    #[test]
+    fn distances() {
+        for (one, other, edits) in [("", "abc", 3), ("abc", "abc", 0), ("abcd", "acbd", 1), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(one, other), edits, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        let many: Vec<String> = (0..14).map(|number| number.to_string()).collect();
+        assert!(names(many.iter().map(String::as_str)).ends_with("`11` and 2 more"));
+        assert_eq!(names(["a", "b"]), "`a`, `b`");
     }
 }

@@ -3,6 +3,7 @@
 //! Holding a [`Config`] needs no system call. Names are still names and paths are still paths;
 //! `snapshot` turns them into objects. What a later step may complain about carries its [`Span`].
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::diagnostic::{Sources, Span, Spanned};
+use crate::diagnostic::{SourceFile, Sources, Span, Spanned};
 
 /// A whole configuration: the main file and what it includes.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub sources: Sources,
     /// The folder of the main file.
     pub directory: PathBuf,
+    /// The folders that an `include` with `*` looks into: a file that appears there belongs to the config.
+    pub include_folders: Vec<PathBuf>,
     /// `[process]`
     pub process: Process,
     /// `[admin]`
@@ -39,7 +42,7 @@ impl Config {
     /// Every config file that was read, the main one first.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.sources.files().iter().map(|file| file.path.clone()).collect()
+        self.sources.files().iter().map(SourceFile::location).collect()
     }
 
     /// Every file and folder that the config names and that is read when it is compiled:
@@ -257,6 +260,8 @@ pub enum ServerHeader {
 /// `[[site]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
+    /// Where the site begins in its file.
+    pub span: Span,
     /// The hosts it answers for; never empty.
     pub hosts: Vec<Spanned<HostPattern>>,
     /// The listeners it is on; `None`: every one that does not only redirect.
@@ -276,6 +281,16 @@ pub enum HostPattern {
     Wildcard(String),
     /// `*`: any host, and none.
     Any,
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
 }
 
 /// `[[site.route]]`
@@ -487,7 +502,7 @@ pub struct Server {
     /// Its share, 1 to 256.
     pub weight: u16,
     /// Its name in logs and metrics; `None`: the address.
-    pub name: Option<String>,
+    pub name: Option<Spanned<String>>,
     /// Used only where no other server is up.
     pub backup: bool,
     /// Gets no new sessions.
@@ -508,8 +523,8 @@ pub enum HostPort {
     },
 }
 
-impl std::fmt::Display for HostPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
