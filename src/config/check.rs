@@ -154,11 +154,10 @@ impl Check<'_> {
             }
             return everywhere.to_vec();
         };
+        let config = self.config;
         for name in written {
             match defined.get(name.value.as_str()) {
-                None => {
-                    self.undefined("listener", name, self.config.listeners.iter().map(|listener| &*listener.name.value))
-                }
+                None => self.undefined("listener", name, config.listeners.iter().map(|listener| &*listener.name.value)),
                 Some(listener) if listener.redirect_to_https.is_some() => {
                     let message = format!("listener `{}` redirects to https and serves no site", name.value);
                     self.fault(name.span, message);

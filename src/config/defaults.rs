@@ -53,7 +53,7 @@ fn write_table(text: &mut String, path: &str, keys: &[Key], table: Option<&DeTab
                 }
             }
             (Kind::List(Kind::Table(keys)), Some(DeValue::Array(tables))) => {
-                for table in tables.iter() {
+                for table in tables {
                     let _ = writeln!(text, "\n[[{path}]]");
                     write_table(text, &path, keys, table.get_ref().as_table());
                 }

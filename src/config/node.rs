@@ -3,6 +3,11 @@
 //!
 //! A faulty value is noted once and then taken for its default, so that one mistake is one message.
 
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of `Leaf` is for one lifetime, `read` asks for any"
+)]
+
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -199,18 +204,18 @@ impl<'a> Node<'a> {
     }
 
     /// The tables of a list of tables, in file order.
-    pub(super) fn tables(&self, name: &str) -> Vec<Node<'a>> {
+    pub(super) fn tables(&self, name: &str) -> Vec<Self> {
         let entries = self.written(name).and_then(Leaf::entries).unwrap_or_default();
         entries.into_iter().filter_map(|leaf| leaf.table(self.path(name))).collect()
     }
 
     /// A table that is written.
-    pub(super) fn table(&self, name: &str) -> Option<Node<'a>> {
+    pub(super) fn table(&self, name: &str) -> Option<Self> {
         self.written(name)?.table(self.path(name))
     }
 
     /// A table that holds its defaults where it is not written.
-    pub(super) fn table_or_default(&self, name: &str) -> Node<'a> {
+    pub(super) fn table_or_default(&self, name: &str) -> Self {
         self.table(name).unwrap_or_else(|| {
             let kind = self.keys.iter().find(|key| key.name == name).map(|key| &key.kind);
             let keys = if let Some(Kind::Table(keys)) = kind { *keys } else { &[] };
@@ -219,7 +224,7 @@ impl<'a> Node<'a> {
     }
 
     /// The tables of a table of named tables with their names, in file order.
-    pub(super) fn named(&self, name: &str) -> Vec<(Spanned<String>, Node<'a>)> {
+    pub(super) fn named(&self, name: &str) -> Vec<(Spanned<String>, Self)> {
         let Some(leaf) = self.written(name) else { return Vec::new() };
         let Kind::Named(keys) = leaf.kind else { return Vec::new() };
         let node = |(name, leaf): (Spanned<String>, Leaf<'a>)| {
@@ -306,7 +311,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The entries of a list.
-    pub(super) fn entries(self) -> Option<Vec<Leaf<'a>>> {
+    pub(super) fn entries(self) -> Option<Vec<Self>> {
         let (DeValue::Array(array), Kind::List(kind)) = (self.value, self.kind) else { return self.wrong() };
         let entry = |value: &'a toml::Spanned<DeValue<'a>>| {
             let span = self.walk.span(value.span());
@@ -316,7 +321,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The names and values of a table of free names, in file order.
-    pub(super) fn members(self) -> Vec<(Spanned<String>, Leaf<'a>)> {
+    pub(super) fn members(self) -> Vec<(Spanned<String>, Self)> {
         let DeValue::Table(table) = self.value else {
             self.wrong::<()>();
             return Vec::new();
