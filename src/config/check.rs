@@ -1,0 +1,225 @@
+//! What no table can know alone: names that others define, addresses and hosts that others have too.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use super::model::{Action, Config, HostPattern, HostPort, Listener, Matcher, Site, Upstream};
+use crate::diagnostic::{Diagnostic, Sources, Span, Spanned, names, nearest};
+
+/// Notes every fault between the tables of a config.
+pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
+    let mut check = Check { config, faults };
+    check.listeners();
+    check.upstreams();
+    check.sites();
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    faults: &'a mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, span: Span, message: String) {
+        self.faults.push(Diagnostic::error(span, message));
+    }
+
+    fn fault_with_hint(&mut self, span: Span, message: String, hint: String) {
+        self.faults.push(Diagnostic::error(span, message).hint(hint));
+    }
+
+    fn listeners(&mut self) {
+        let config = self.config;
+        // A file that an editor has just emptied must not close every listener.
+        if config.listeners.is_empty() {
+            let message = "no listener is defined".to_owned();
+            self.fault_with_hint(
+                Span::default(),
+                message,
+                "a `[listener.NAME]` table with `bind` opens one".to_owned(),
+            );
+        }
+        for listener in &config.listeners {
+            self.protocols(listener);
+        }
+        let mut bound: Vec<&Spanned<SocketAddr>> = Vec::new();
+        let addresses = config.listeners.iter().flat_map(|listener| &listener.bind);
+        for address in std::iter::once(&config.admin.bind).chain(addresses) {
+            if let Some(earlier) = bound.iter().find(|earlier| clash(earlier.value, address.value)) {
+                // The admin listener's address may be a default that is written nowhere.
+                let hint = if std::ptr::eq(*earlier, &raw const config.admin.bind) {
+                    format!("the admin listener has `{}`", earlier.value)
+                } else {
+                    format!("`{}` stands at {}", earlier.value, place(&config.sources, earlier.span))
+                };
+                let message = format!("`{}` is bound already", address.value);
+                self.fault_with_hint(address.span, message, hint);
+            }
+            bound.push(address);
+        }
+    }
+
+    fn protocols(&mut self, listener: &Listener) {
+        let Spanned { value: protocols, span } = listener.protocols;
+        if protocols.h2 && listener.tls.is_none() {
+            let hint = "`h2c` is HTTP/2 without TLS".to_owned();
+            self.fault_with_hint(span, "`h2` needs `tls`: it is chosen in the handshake".to_owned(), hint);
+        }
+        if protocols.h2c && listener.tls.is_some() {
+            let hint = "`h2` is HTTP/2 over TLS".to_owned();
+            self.fault_with_hint(span, "`h2c` does not go with `tls`".to_owned(), hint);
+        }
+        if let Some(redirect) = listener.redirect_to_https.as_ref().filter(|_| listener.tls.is_some()) {
+            self.fault(
+                redirect.span,
+                "`redirect_to_https` does not go with `tls`: it would redirect to itself".to_owned(),
+            );
+        }
+    }
+
+    fn upstreams(&mut self) {
+        let config = self.config;
+        let mut defined: HashMap<&str, Span> = HashMap::new();
+        for upstream in &config.upstreams {
+            match defined.entry(&upstream.name.value) {
+                Entry::Vacant(free) => {
+                    free.insert(upstream.name.span);
+                }
+                Entry::Occupied(earlier) => {
+                    let message = format!("upstream `{}` is defined twice", upstream.name.value);
+                    let hint = format!("first at {}", place(&config.sources, *earlier.get()));
+                    self.fault_with_hint(upstream.name.span, message, hint);
+                }
+            }
+            self.servers(upstream);
+        }
+    }
+
+    fn servers(&mut self, upstream: &Upstream) {
+        if !upstream.servers.is_empty() && upstream.servers.iter().all(|server| server.backup) {
+            let message = format!("every server of upstream `{}` is a backup", upstream.name.value);
+            self.fault(upstream.name.span, message);
+        }
+        // Health, counters and pools are kept by address, metrics by name.
+        let mut addresses: HashSet<&HostPort> = HashSet::new();
+        let mut named: HashSet<&str> = HashSet::new();
+        for server in &upstream.servers {
+            if !addresses.insert(&server.address.value) {
+                let message =
+                    format!("server `{}` stands twice in upstream `{}`", server.address.value, upstream.name.value);
+                self.fault(server.address.span, message);
+            }
+            if let Some(name) = server.name.as_ref().filter(|name| !named.insert(&name.value)) {
+                let message = format!("two servers of upstream `{}` are named `{}`", upstream.name.value, name.value);
+                self.fault(name.span, message);
+            }
+        }
+    }
+
+    fn sites(&mut self) {
+        let config = self.config;
+        let listeners: HashMap<&str, &Listener> =
+            config.listeners.iter().map(|listener| (listener.name.value.as_str(), listener)).collect();
+        let upstreams: HashSet<&str> = config.upstreams.iter().map(|upstream| upstream.name.value.as_str()).collect();
+        let everywhere: Vec<&str> =
+            config.listeners.iter().filter(|l| l.redirect_to_https.is_none()).map(|l| l.name.value.as_str()).collect();
+        let mut taken: HashMap<(&str, &HostPattern), Span> = HashMap::new();
+        for site in &config.sites {
+            let on = self.site_listeners(site, &listeners, &everywhere);
+            for host in &site.hosts {
+                let earlier = on.iter().filter_map(|listener| {
+                    taken.insert((*listener, &host.value), host.span).map(|earlier| (*listener, earlier))
+                });
+                // One message tells it, however many listeners share the site.
+                if let Some((listener, earlier)) = earlier.last() {
+                    let message = format!("host `{}` is on listener `{listener}` already", host.value);
+                    self.fault_with_hint(host.span, message, format!("first at {}", place(&config.sources, earlier)));
+                }
+            }
+            self.routes(site, &upstreams);
+        }
+    }
+
+    /// The names of the listeners that a site is on.
+    fn site_listeners<'a>(
+        &mut self,
+        site: &'a Site,
+        defined: &HashMap<&str, &Listener>,
+        everywhere: &[&'a str],
+    ) -> Vec<&'a str> {
+        let Some(written) = &site.listeners else {
+            if everywhere.is_empty() && !defined.is_empty() {
+                self.fault(site.span, "no listener serves this site: every one redirects to https".to_owned());
+            }
+            return everywhere.to_vec();
+        };
+        let config = self.config;
+        for name in written {
+            match defined.get(name.value.as_str()) {
+                None => self.undefined("listener", name, config.listeners.iter().map(|listener| &*listener.name.value)),
+                Some(listener) if listener.redirect_to_https.is_some() => {
+                    let message = format!("listener `{}` redirects to https and serves no site", name.value);
+                    self.fault(name.span, message);
+                }
+                Some(_) => {}
+            }
+        }
+        let mut on: Vec<&str> = written.iter().map(|name| name.value.as_str()).collect();
+        on.sort_unstable();
+        on.dedup();
+        on
+    }
+
+    fn routes(&mut self, site: &Site, upstreams: &HashSet<&str>) {
+        let mut matched: HashMap<(u8, &str), Span> = HashMap::new();
+        for route in &site.routes {
+            let (kind, text) = match &route.matcher {
+                Matcher::Exact(path) => (0, path),
+                Matcher::Prefix(path) => (1, path),
+                Matcher::Regex(pattern) => (2, pattern),
+            };
+            if let Some(earlier) = matched.insert((kind, &text.value), text.span) {
+                let message = format!("`{}` has a route in this site already", text.value.escape_debug());
+                self.fault_with_hint(text.span, message, format!("first at {}", place(&self.config.sources, earlier)));
+            }
+            if let Action::Proxy(proxy) = &route.action
+                && !upstreams.contains(proxy.upstream.value.as_str())
+            {
+                self.undefined(
+                    "upstream",
+                    &proxy.upstream,
+                    self.config.upstreams.iter().map(|upstream| &*upstream.name.value),
+                );
+            }
+        }
+    }
+
+    fn undefined<'n>(&mut self, what: &str, name: &Spanned<String>, defined: impl Iterator<Item = &'n str> + Clone) {
+        let message = format!("{what} `{}` is not defined", name.value.escape_debug());
+        let mut hint = match defined.clone().count() {
+            0 => format!("no {what} is defined"),
+            1 => format!("the only {what} is {}", names(defined.clone())),
+            _ => format!("defined {what}s are {}", names(defined.clone())),
+        };
+        if let Some(near) = nearest(&name.value, defined) {
+            hint.push_str(&format!("; did you mean `{near}`?"));
+        }
+        self.fault_with_hint(name.span, message, hint);
+    }
+}
+
+/// Whether both cannot be bound: the same address, or the same port where one is any address of the
+/// same family. Port 0 is a new port each time.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_port = one.port() == other.port() && one.port() != 0;
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    same_port && (one.ip() == other.ip() || (any && one.is_ipv4() == other.is_ipv4()))
+}
+
+fn place(sources: &Sources, span: Span) -> String {
+    match sources.position(span) {
+        Some((path, line, column)) => format!("{}:{line}:{column}", path.display()),
+        None => "another place".to_owned(),
+    }
+}

@@ -1,0 +1,310 @@
+//! Every key of the config file.
+
+use super::key::Key;
+use super::key::Kind::{
+    self, Bool, Choice, Duration, Either, False, FalseUntilLater, Grace, Integer, Later, List, Named, OneOf, Path,
+    Size, StatusPaths, Table, Text, Texts,
+};
+
+const PLAIN_TEXTS: Kind = List(&Text);
+const ANY_SIZE: Kind = Size(0, u64::MAX);
+
+/// The main file.
+pub(super) const MAIN: &[Key] = &[
+    Key::default(
+        "include",
+        PLAIN_TEXTS,
+        "[]",
+        "Files to be read too, each with [[site]] and [upstream.*]; * and ? match within a name",
+    ),
+    Key::default("process", Table(PROCESS), "{}", "The process"),
+    Key::default("admin", Table(ADMIN), "{}", "The listener for operators"),
+    Key::default("log", Table(LOG), "{}", "Diagnostics and access log"),
+    Key::default("listener", Named(LISTENER), "{}", "Addresses on which clients are served"),
+    Key::default("site", SITES, "[]", "Hosts and their routes"),
+    Key::default("upstream", Named(UPSTREAM), "{}", "Named groups of servers"),
+    Key::default(
+        "error_pages",
+        StatusPaths,
+        "{}",
+        "Pages for every site: a status and a file, as in 503 = \"errors/503.html\"",
+    ),
+    Key::optional("vrrp", Later, "Virtual addresses shared with another host"),
+];
+
+/// A file that the main one includes.
+pub(super) const INCLUDED: &[Key] = &[
+    Key::default("site", SITES, "[]", "Hosts and their routes"),
+    Key::default("upstream", Named(UPSTREAM), "{}", "Named groups of servers"),
+];
+
+const SITES: Kind = List(&Table(SITE));
+
+const PROCESS: &[Key] = &[
+    Key::default("workers", Integer(0, 1024), "0", "Worker threads; 0: one per core"),
+    Key::optional("user", Later, "The user that the worker runs as"),
+    Key::default("handover_grace", Grace, "\"2s\"", "On stop: how long keep-alive connections are wound down first"),
+    Key::default("shutdown_grace", Grace, "\"30s\"", "How long a drain may last"),
+];
+
+const ADMIN: &[Key] =
+    &[Key::default("bind", Text, "\"127.0.0.1:9900\"", "Where /metrics, /status, /api and /healthz answer")];
+
+const LOG: &[Key] = &[
+    Key::default(
+        "level",
+        Choice(&["error", "warn", "info", "debug", "trace"], &[]),
+        "\"info\"",
+        "Diagnostics at this level and above go to stderr",
+    ),
+    Key::default("access", Table(ACCESS), "{}", "The access log"),
+];
+
+const ACCESS: &[Key] = &[
+    Key::default("to", Text, "\"stdout\"", "\"stdout\" or the path of a file, opened anew on SIGUSR1"),
+    Key::default("format", Choice(&["json", "combined", "off"], &[]), "\"json\"", "The form of a line"),
+];
+
+const LISTENER: &[Key] = &[
+    Key::required("bind", PLAIN_TEXTS, "Addresses and ports, as in \"0.0.0.0:443\" and \"[::]:443\""),
+    Key::default("mode", Choice(&["http"], &["tcp", "udp"]), "\"http\"", "What is served"),
+    Key::optional("upstream", Later, "The upstream of a tcp or udp listener"),
+    Key::default(
+        "redirect_to_https",
+        Either(&[Bool, Integer(1, 65535)]),
+        "false",
+        "Every request is redirected to https: true for port 443, or the port",
+    ),
+    Key::optional(
+        "protocols",
+        List(&Choice(&["http/1.1", "h2", "h2c"], &[])),
+        "What is spoken; left out: \"http/1.1\", and with tls \"h2\" too. h2c: HTTP/2 by prior knowledge without tls",
+    ),
+    Key::optional("tls", Table(TLS), "TLS; left out: plain"),
+    Key::default("proxy_protocol", FalseUntilLater, "false", "A PROXY header is required before anything else"),
+    Key::default("trusted_proxies", PLAIN_TEXTS, "[]", "Networks whose X-Forwarded-* fields are believed"),
+    Key::default("timeouts", Table(LISTENER_TIMEOUTS), "{}", "How long a client may take"),
+    Key::default("limits", Table(LISTENER_LIMITS), "{}", "How much a client may send"),
+    Key::default(
+        "server_header",
+        Text,
+        "\"pass\"",
+        "The Server field of answers: \"pass\" the upstream's, \"remove\" it, or any other text is sent in its place",
+    ),
+    Key::default(
+        "request_id",
+        Either(&[Text, False]),
+        "\"X-Request-Id\"",
+        "The field that carries the request's id to the upstream and back; false: none",
+    ),
+];
+
+const LISTENER_TIMEOUTS: &[Key] = &[
+    Key::default("handshake", Duration, "\"10s\"", "The whole TLS handshake"),
+    Key::default("head", Duration, "\"10s\"", "A whole request head"),
+    Key::default("body", Duration, "\"10s\"", "Between two bytes of a request body"),
+    Key::default("send", Duration, "\"10s\"", "Between two bytes that the client takes"),
+    Key::default("idle", Duration, "\"60s\"", "A connection without a request"),
+    Key::default("tunnel", Duration, "\"1h\"", "A tunnel (WebSocket) without a byte either way"),
+];
+
+const LISTENER_LIMITS: &[Key] = &[
+    Key::default("connections", Integer(1, 10_000_000), "20000", "Open connections"),
+    Key::default("head", Size(256, 1 << 20), "\"16KiB\"", "Bytes of a request head"),
+    Key::default("headers", Integer(1, 10_000), "100", "Fields of a request head"),
+    Key::default("uri", Size(16, 1 << 20), "\"8KiB\"", "Bytes of a request target"),
+    Key::default("body", ANY_SIZE, "\"1GiB\"", "Bytes of a request body"),
+    Key::default("streams", Integer(1, 10_000), "128", "HTTP/2 streams open at once on one connection"),
+];
+
+const TLS: &[Key] = &[
+    Key::default(
+        "certificates",
+        List(&Table(CERTIFICATE)),
+        "[]",
+        "Certificates named one by one; the first answers where SNI names none",
+    ),
+    Key::optional("directory", Path, "A folder: every NAME.crt with NAME.key in it, chosen by SNI"),
+    Key::default("min_version", Choice(&["1.2", "1.3"], &[]), "\"1.2\"", "The oldest version of TLS that is accepted"),
+    Key::optional("client_ca", Path, "CAs of client certificates (mTLS)"),
+    Key::default(
+        "client_auth",
+        Choice(&["required", "optional"], &[]),
+        "\"required\"",
+        "With client_ca: whether a client must show a certificate",
+    ),
+];
+
+const CERTIFICATE: &[Key] = &[
+    Key::required("cert", Path, "The chain as PEM, leaf first"),
+    Key::required("key", Path, "The private key as PEM"),
+];
+
+const SITE: &[Key] = &[
+    Key::required("hosts", PLAIN_TEXTS, "Host names; \"*.example.com\" for every host below, \"*\" for any"),
+    Key::optional(
+        "listeners",
+        PLAIN_TEXTS,
+        "The listeners it is on; left out: every one that does not redirect to https",
+    ),
+    Key::required(
+        "route",
+        List(&Table(ROUTE)),
+        "Its routes: exact path, then longest prefix, then regexes in file order",
+    ),
+    Key::default(
+        "error_pages",
+        StatusPaths,
+        "{}",
+        "Its own pages: a status and a file, as in 503 = \"errors/503.html\"",
+    ),
+];
+
+const ROUTE: &[Key] = &[
+    Key::optional("path", Text, "A prefix of the path"),
+    Key::optional("path_exact", Text, "The whole path"),
+    Key::optional("path_regex", Text, "A regular expression that is found in the path"),
+    Key::optional("files", Table(FILES), "Answered from files"),
+    Key::optional("proxy", Table(PROXY), "Answered by an upstream"),
+    Key::optional("redirect", Table(REDIRECT), "Answered by a redirect"),
+    Key::optional("respond", Table(RESPOND), "Answered by fixed text"),
+    Key::default("limits", Table(ROUTE_LIMITS), "{}", "Limits narrower than the listener's"),
+    Key::default("request_headers", Table(HEADER_RULES), "{}", "Fields of the request to the upstream"),
+    Key::default("response_headers", Table(HEADER_RULES), "{}", "Fields of the answer to the client"),
+];
+
+const FILES: &[Key] = &[
+    Key::required("root", Path, "The folder"),
+    Key::default("strip_prefix", Bool, "false", "The route's path is taken off before the file is looked up"),
+    Key::default("index", PLAIN_TEXTS, "[\"index.html\"]", "Files that answer for a folder, the first that is there"),
+    Key::default(
+        "precompressed",
+        List(&Choice(&["br", "gzip", "zstd"], &[])),
+        "[]",
+        "Compressed neighbours (.br, .gz, .zst) that are served to clients that take them, the preferred first",
+    ),
+    Key::optional("cache_control", Text, "The Cache-Control field of answers"),
+    Key::optional(
+        "fallback",
+        Text,
+        "What answers for a path that is not there, as \"/index.html\" for a single-page site",
+    ),
+    Key::default("listing", Bool, "false", "A folder without an index file is listed"),
+    Key::default("hidden", Bool, "false", "Names that begin with a dot are served"),
+    Key::default(
+        "symlinks",
+        Choice(&["inside", "follow", "deny"], &[]),
+        "\"inside\"",
+        "Symbolic links: \"inside\" the root only, \"follow\" them anywhere, or \"deny\"",
+    ),
+];
+
+const PROXY: &[Key] = &[
+    Key::required("upstream", Text, "The name of the upstream"),
+    Key::default("strip_prefix", Bool, "false", "The route's path is taken off"),
+    Key::optional(
+        "rewrite",
+        Text,
+        "The path that is sent: ${path}, ${path_rest} (after the route's path), ${1} and on (captures of path_regex)",
+    ),
+    Key::optional("host", Text, "The Host that is sent; left out: the client's"),
+    Key::default(
+        "read_ahead",
+        Size(0, 64 << 20),
+        "\"64KiB\"",
+        "Bytes of an answer read ahead of a slow client; 0: none",
+    ),
+    Key::optional(
+        "client_certificate_header",
+        Text,
+        "The request field that carries the subject of the client's certificate",
+    ),
+];
+
+const REDIRECT: &[Key] = &[
+    Key::required("to", Text, "The whole Location; ${path} and ${query} may stand in it"),
+    Key::default("status", OneOf(&[301, 302, 303, 307, 308]), "302", "The status"),
+];
+
+const RESPOND: &[Key] = &[
+    Key::default("status", Integer(200, 599), "200", "The status"),
+    Key::default("body", Text, "\"\"", "The body"),
+    Key::default("content_type", Text, "\"text/plain; charset=utf-8\"", "The Content-Type of the body"),
+];
+
+const ROUTE_LIMITS: &[Key] =
+    &[Key::optional("body", ANY_SIZE, "Bytes of a request body; left out: the listener's limit")];
+
+const HEADER_RULES: &[Key] = &[
+    Key::default("set", Texts, "{}", "Fields that have this value alone"),
+    Key::default("add", Texts, "{}", "Fields that get this value too"),
+    Key::default("remove", PLAIN_TEXTS, "[]", "Fields that go"),
+];
+
+const UPSTREAM: &[Key] = &[
+    Key::default(
+        "balance",
+        Either(&[Choice(BALANCES, &[]), Table(BALANCE)]),
+        "\"round_robin\"",
+        "How a server is chosen: a name, or a table such as { by = \"ip_hash\", prefix = 24 }",
+    ),
+    Key::required(
+        "servers",
+        List(&Either(&[Text, Table(SERVER)])),
+        "Addresses as \"10.0.0.11:8080\" or \"host.internal:8080\", or tables with an address",
+    ),
+    Key::default("protocol", Choice(&["http/1.1"], &["h2c", "h2"]), "\"http/1.1\"", "What the servers speak"),
+    Key::optional("tls", Table(UPSTREAM_TLS), "TLS to the servers; left out: plain"),
+    Key::default("timeouts", Table(UPSTREAM_TIMEOUTS), "{}", "How long a server may take"),
+    Key::optional(
+        "max_connections",
+        Integer(1, 1_000_000),
+        "Connections open at once to one server; left out: no limit",
+    ),
+    Key::default("max_queue", Integer(0, 1_000_000), "1024", "Requests that may wait for a connection to one server"),
+    Key::optional("health", Table(HEALTH), "The active check; left out: none"),
+];
+
+const BALANCES: &[&str] = &["round_robin", "least_conn", "random", "ip_hash", "hash"];
+
+const BALANCE: &[Key] = &[
+    Key::required("by", Choice(BALANCES, &[]), "How a server is chosen"),
+    Key::default("prefix", Integer(1, 32), "32", "ip_hash: leading bits of an IPv4 address that count"),
+    Key::default("prefix_v6", Integer(1, 128), "128", "ip_hash: leading bits of an IPv6 address that count"),
+    Key::optional("header", Text, "hash: the field whose value counts"),
+    Key::optional("cookie", Text, "hash: the cookie whose value counts"),
+];
+
+const SERVER: &[Key] = &[
+    Key::required("address", Text, "Host and port"),
+    Key::default("weight", Integer(1, 256), "1", "Its share"),
+    Key::optional("name", Text, "Its name in logs and metrics; left out: the address"),
+    Key::default("backup", Bool, "false", "Used only where no other server is up"),
+    Key::default("drain", Bool, "false", "Gets no new sessions"),
+];
+
+const UPSTREAM_TLS: &[Key] = &[
+    Key::optional("ca", Path, "The CAs that are believed; left out: those of the system"),
+    Key::optional("server_name", Text, "The name that is asked for and checked; left out: the server's host"),
+    Key::optional("certificate", Table(CERTIFICATE), "The certificate that is shown to the servers"),
+];
+
+const UPSTREAM_TIMEOUTS: &[Key] = &[
+    Key::default("connect", Duration, "\"1s\"", "Connecting, TLS included"),
+    Key::default("response", Duration, "\"60s\"", "Until the first byte of an answer, and between two bytes of it"),
+    Key::default("idle", Duration, "\"15s\"", "A pooled connection without a request"),
+    Key::default("queue", Duration, "\"5s\"", "Waiting for a connection where max_connections is reached"),
+];
+
+const HEALTH: &[Key] = &[
+    Key::optional("http", Text, "The path of a GET"),
+    Key::optional("tcp", Bool, "A connection is enough"),
+    Key::optional("mysql", Later, "A login that looks at the server's role"),
+    Key::optional("host", Text, "http: the Host of the request; left out: the server's address"),
+    Key::default("expect", Text, "\"200-399\"", "http: healthy statuses, as in \"200,204,300-399\""),
+    Key::optional("body", Text, "http: text that a healthy answer holds"),
+    Key::default("interval", Duration, "\"2s\"", "From one check to the next"),
+    Key::default("timeout", Duration, "\"1s\"", "How long one check may take"),
+    Key::default("rise", Integer(1, 1000), "2", "Checks in a row that must pass before a server is up"),
+    Key::default("fall", Integer(1, 1000), "3", "Checks in a row that must fail before a server is down"),
+];

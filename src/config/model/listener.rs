@@ -1,0 +1,132 @@
+//! `[listener.NAME]`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::diagnostic::Spanned;
+
+/// `[listener.NAME]`: addresses on which clients are served over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in the file, in logs and in metrics.
+    pub name: Spanned<String>,
+    /// The addresses; never empty.
+    pub bind: Vec<Spanned<SocketAddr>>,
+    /// Every request is answered by a redirect to this port of https.
+    pub redirect_to_https: Option<Spanned<u16>>,
+    /// The protocols that are spoken.
+    pub protocols: Spanned<Protocols>,
+    /// TLS; `None`: plain.
+    pub tls: Option<Tls>,
+    /// Peers whose X-Forwarded-* fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long the client may take.
+    pub timeouts: ListenerTimeouts,
+    /// How much the client may send.
+    pub limits: ListenerLimits,
+    /// What becomes of the `Server` field of answers.
+    pub server_header: ServerHeader,
+    /// The field that carries the request's id both ways; `None`: no id.
+    pub request_id: Option<Spanned<String>>,
+}
+
+/// The protocols that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1.1 and HTTP/1.0.
+    pub http1: bool,
+    /// HTTP/2, offered by ALPN.
+    pub h2: bool,
+    /// HTTP/2 by prior knowledge on a plain listener (RFC 9113 §3.3).
+    pub h2c: bool,
+}
+
+/// `[listener.NAME.tls]`: at least one of `certificates` and `directory` is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Pairs named one by one, in file order.
+    pub certificates: Vec<Spanned<CertificatePair>>,
+    /// A folder of NAME.crt and NAME.key.
+    pub directory: Option<Spanned<PathBuf>>,
+    /// The oldest version that is accepted.
+    pub min_version: TlsVersion,
+    /// The CAs of client certificates; `None`: clients are not asked for one.
+    pub client_ca: Option<Spanned<PathBuf>>,
+    /// Whether a client must show a certificate; means nothing without `client_ca`.
+    pub client_auth: ClientAuth,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatePair {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// Whether a client must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A handshake without a valid one fails.
+    Required,
+    /// One that is shown must be valid.
+    Optional,
+}
+
+/// `listener.NAME.timeouts`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// The whole TLS handshake.
+    pub handshake: Duration,
+    /// A whole request head, from its first byte.
+    pub head: Duration,
+    /// Between two bytes of a request body.
+    pub body: Duration,
+    /// Between two bytes that the client takes.
+    pub send: Duration,
+    /// A connection without an exchange.
+    pub idle: Duration,
+    /// A tunnel without a byte either way.
+    pub tunnel: Duration,
+}
+
+/// `listener.NAME.limits`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Open connections.
+    pub connections: u32,
+    /// Bytes of a request head.
+    pub head: usize,
+    /// Fields of a request head.
+    pub headers: usize,
+    /// Bytes of a request target.
+    pub uri: usize,
+    /// Bytes of a request body.
+    pub body: u64,
+    /// HTTP/2 streams open at once on one connection.
+    pub streams: u32,
+}
+
+/// What becomes of the `Server` field of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerHeader {
+    /// The upstream's passes as it is.
+    Pass,
+    /// None is sent.
+    Remove,
+    /// This is sent in its place.
+    Text(Spanned<String>),
+}

@@ -1,0 +1,138 @@
+//! `[listener.NAME]`
+
+use toml::de::DeValue;
+
+use crate::config::model::{
+    CertificatePair, ClientAuth, Listener, ListenerLimits, ListenerTimeouts, Protocols, ServerHeader, Tls, TlsVersion,
+};
+use crate::config::node::Node;
+use crate::config::value;
+use crate::diagnostic::{Diagnostic, Spanned};
+
+pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
+    super::check_name(node, name);
+    node.choice("mode", &[("http", ())], ());
+    node.flag("proxy_protocol");
+    let bind = node.list("bind", |leaf| leaf.parsed(value::socket_address));
+    node.not_empty("bind");
+    let tls = node.table("tls").map(|tls| read_tls(&tls));
+    Listener {
+        name: name.clone(),
+        bind,
+        redirect_to_https: redirect_to_https(node),
+        protocols: protocols(node, node.has("tls")),
+        tls,
+        trusted_proxies: unspanned(node.list("trusted_proxies", |leaf| leaf.parsed(value::network))),
+        timeouts: timeouts(&node.table_or_default("timeouts")),
+        limits: limits(&node.table_or_default("limits")),
+        server_header: server_header(node),
+        request_id: request_id(node),
+    }
+}
+
+fn unspanned<T>(list: Vec<Spanned<T>>) -> Vec<T> {
+    list.into_iter().map(|entry| entry.value).collect()
+}
+
+fn redirect_to_https(node: &Node<'_>) -> Option<Spanned<u16>> {
+    let port = node.read("redirect_to_https", |leaf| match leaf.value {
+        DeValue::Boolean(false) => Some(None),
+        DeValue::Boolean(true) => Some(Some(443)),
+        _ => leaf.as_either(1).number().map(|port| u16::try_from(port).ok()),
+    })?;
+    Some(Spanned::new(port.value?, port.span))
+}
+
+fn protocols(node: &Node<'_>, tls: bool) -> Spanned<Protocols> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Protocol {
+        Http1,
+        H2,
+        H2c,
+    }
+    use Protocol::{H2, H2c, Http1};
+
+    let Some(written) = node.written("protocols") else {
+        return Spanned::new(Protocols { http1: true, h2: tls, h2c: false }, node.span);
+    };
+    node.not_empty("protocols");
+    let words = [("http/1.1", Http1), ("h2", H2), ("h2c", H2c)];
+    let list = unspanned(node.list("protocols", |leaf| leaf.choice(&words)));
+    let has = |protocol| list.contains(&protocol);
+    Spanned::new(Protocols { http1: has(Http1), h2: has(H2), h2c: has(H2c) }, written.span)
+}
+
+fn read_tls(node: &Node<'_>) -> Tls {
+    let certificates = node.tables("certificates");
+    if certificates.is_empty() && !node.has("certificates") && !node.has("directory") {
+        let message = format!("`{}` has no certificate", node.name);
+        node.walk
+            .fault(Diagnostic::error(node.span, message).hint("`certificates` names them, `directory` holds them"));
+    }
+    if node.has("client_auth") && !node.has("client_ca") {
+        node.fault_at("client_auth", "`client_auth` needs `client_ca`");
+    }
+    let auth = [("required", ClientAuth::Required), ("optional", ClientAuth::Optional)];
+    let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+    Tls {
+        certificates: certificates.iter().filter_map(certificate).collect(),
+        directory: node.file("directory"),
+        min_version: node.choice("min_version", &versions, TlsVersion::Tls12),
+        client_ca: node.file("client_ca"),
+        client_auth: node.choice("client_auth", &auth, ClientAuth::Required),
+    }
+}
+
+/// `{ cert = .., key = .. }`
+pub(super) fn certificate(node: &Node<'_>) -> Option<Spanned<CertificatePair>> {
+    let (cert, key) = (node.file("cert"), node.file("key"));
+    Some(Spanned::new(CertificatePair { cert: cert?.value, key: key?.value }, node.span))
+}
+
+fn timeouts(node: &Node<'_>) -> ListenerTimeouts {
+    ListenerTimeouts {
+        handshake: node.duration("handshake"),
+        head: node.duration("head"),
+        body: node.duration("body"),
+        send: node.duration("send"),
+        idle: node.duration("idle"),
+        tunnel: node.duration("tunnel"),
+    }
+}
+
+fn limits(node: &Node<'_>) -> ListenerLimits {
+    let limits = ListenerLimits {
+        connections: node.number("connections"),
+        head: node.number("head"),
+        headers: node.number("headers"),
+        uri: node.number("uri"),
+        body: node.number("body"),
+        streams: node.number("streams"),
+    };
+    if limits.uri >= limits.head {
+        let (uri, head) = (limits.uri, limits.head);
+        let key = if node.has("uri") { "uri" } else { "head" };
+        node.fault_at(
+            key,
+            format!("limit `uri` ({uri} bytes) must be below limit `head` ({head} bytes), which holds it"),
+        );
+    }
+    limits
+}
+
+fn server_header(node: &Node<'_>) -> ServerHeader {
+    match node.parsed("server_header", value::header_value) {
+        Some(text) if text.value == "remove" => ServerHeader::Remove,
+        Some(text) if text.value != "pass" => ServerHeader::Text(text),
+        _ => ServerHeader::Pass,
+    }
+}
+
+fn request_id(node: &Node<'_>) -> Option<Spanned<String>> {
+    let name = node.read("request_id", |leaf| match leaf.value {
+        DeValue::Boolean(false) => Some(None),
+        DeValue::String(_) => leaf.parsed(value::rule_header_name).map(Some),
+        _ => leaf.wrong(),
+    })?;
+    Some(Spanned::new(name.value?, name.span))
+}
