@@ -162,7 +162,15 @@ impl Asked {
 /// # Errors
 /// [`InstanceFault::File`] when none runs, or it went away without an answer.
 pub fn ask(config: &Path, order: Order) -> Result<String, InstanceFault> {
-    ask_in(&folder()?, config, order)
+    let user = rustix::process::geteuid().as_raw();
+    // The service may run as a user of its own; only root and systemd make folders in /run.
+    let trusted = |folder: &&PathBuf| folder.starts_with("/run") || is_private(folder, user);
+    let folders = folders(user);
+    let running = folders
+        .iter()
+        .filter(trusted)
+        .find(|folder| Place::of(folder, config).is_ok_and(|place| place.socket.exists()));
+    ask_in(running.unwrap_or(&folders[0]), config, order)
 }
 
 fn ask_in(folder: &Path, config: &Path, order: Order) -> Result<String, InstanceFault> {
@@ -200,10 +208,10 @@ pub enum InstanceFault {
         source: io::Error,
     },
     /// None of the places for lock and socket is a folder of this user's alone.
-    #[error("no folder for the lock: {} is not this user's alone or cannot be made", folder.display())]
+    #[error("no folder for the lock: none of {tried:?} is this user's alone or can be made")]
     Folder {
-        /// The last one that was tried.
-        folder: PathBuf,
+        /// The places.
+        tried: Vec<PathBuf>,
     },
     /// The lock or the control socket cannot be used.
     #[error("{} cannot be used", path.display())]
@@ -248,18 +256,28 @@ impl Place {
 
 fn folder() -> Result<PathBuf, InstanceFault> {
     let user = rustix::process::geteuid().as_raw();
+    let mut folders = folders(user);
+    match folders.iter().position(|folder| made_private(folder, user)) {
+        Some(usable) => Ok(folders.swap_remove(usable)),
+        None => Err(InstanceFault::Folder { tried: folders }),
+    }
+}
+
+/// Where lock and socket may be, the best place first.
+fn folders(user: u32) -> Vec<PathBuf> {
     let session = std::env::var_os("XDG_RUNTIME_DIR").map(|session| Path::new(&session).join("haechi"));
     let last = PathBuf::from(format!("/tmp/haechi-{user}"));
-    [Some(PathBuf::from("/run/haechi")), session, Some(last.clone())]
-        .into_iter()
-        .flatten()
-        .find(|folder| is_ours(folder, user))
-        .ok_or(InstanceFault::Folder { folder: last })
+    [Some(PathBuf::from("/run/haechi")), session, Some(last)].into_iter().flatten().collect()
 }
 
 /// Makes the folder where it is not, and tells whether nobody else can write to it.
-fn is_ours(folder: &Path, user: u32) -> bool {
+fn made_private(folder: &Path, user: u32) -> bool {
     let _ = DirBuilder::new().mode(0o700).create(folder);
+    is_private(folder, user)
+}
+
+/// A link is no folder: whoever made it could turn it elsewhere.
+fn is_private(folder: &Path, user: u32) -> bool {
     fs::symlink_metadata(folder)
         .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user && metadata.mode() & 0o022 == 0)
 }
@@ -347,13 +365,13 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let user = rustix::process::geteuid().as_raw();
-        assert!(is_ours(&folder.path().join("new"), user));
-        assert!(!is_ours(&folder.path().join("new"), user.wrapping_add(1)));
+        assert!(made_private(&folder.path().join("new"), user));
+        assert!(!made_private(&folder.path().join("new"), user.wrapping_add(1)));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(!is_ours(folder.path(), user));
+        assert!(!made_private(folder.path(), user));
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("new"), &link).unwrap();
-        assert!(!is_ours(&link, user));
+        assert!(!made_private(&link, user));
     }
 
     #[tokio::test]
