@@ -1,1 +1,102 @@
-//! (room: cli)
+//! The command line: what is asked of this process.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Where the config is if nobody says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/haechi/haechi.toml";
+
+/// What `haechi demo` serves, from the root of the source tree.
+pub const DEMO_CONFIG: &str = "config/quickstart.toml";
+
+/// One binary and one file in place of keepalived, HAProxy and nginx.
+///
+/// The config is TOML and is taken anew whenever it is edited. SIGHUP takes it anew too, SIGTERM
+/// drains and ends (a second one ends at once), SIGUSR1 opens the log files anew.
+#[derive(Debug, Parser)]
+#[command(name = "haechi", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve.
+    Run {
+        /// The config file.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Check a config: exit status 0, or 1 with every fault at once.
+    Check {
+        /// The config file.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Print the whole config with every default filled in.
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Serve an example with three small origins, to see it work.
+    Demo {
+        /// The config file; its upstreams name the origins on 127.0.0.1:8091 to 8093.
+        #[arg(long, short, value_name = "FILE", default_value = DEMO_CONFIG)]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the config, for editors.
+    Schema,
+}
+
+impl Command {
+    /// Reads the arguments of this process. Where they make no sense, or ask for help or the
+    /// version, it says so and ends the process.
+    #[must_use]
+    pub fn from_arguments() -> Self {
+        Arguments::parse().command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn command(arguments: &[&str]) -> Result<Command, ErrorKind> {
+        let all = ["haechi"].iter().chain(arguments);
+        Arguments::try_parse_from(all).map(|arguments| arguments.command).map_err(|fault| fault.kind())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_has_a_config_where_a_service_expects_it() {
+        assert_eq!(command(&["run"]), Ok(Command::Run { config: "/etc/haechi/haechi.toml".into() }));
+        assert_eq!(command(&["run", "--config", "a.toml"]), Ok(Command::Run { config: "a.toml".into() }));
+    }
+
+    #[test]
+    fn check_can_print_the_defaults() {
+        let expected = Command::Check { config: "a.toml".into(), defaults: true };
+        assert_eq!(command(&["check", "--defaults", "--config=a.toml"]), Ok(expected));
+    }
+
+    #[test]
+    fn demo_and_schema_need_nothing() {
+        assert_eq!(command(&["demo"]), Ok(Command::Demo { config: DEMO_CONFIG.into() }));
+        assert_eq!(command(&["schema"]), Ok(Command::Schema));
+    }
+
+    #[test]
+    fn the_version_is_told_and_nonsense_is_refused() {
+        assert_eq!(command(&["--version"]), Err(ErrorKind::DisplayVersion));
+        assert_eq!(command(&["serve"]), Err(ErrorKind::InvalidSubcommand));
+        assert_eq!(command(&["run", "a.toml"]), Err(ErrorKind::UnknownArgument));
+    }
+}

@@ -7,12 +7,12 @@
 
 // How an operator meets it.
 pub mod cli;
+// `haechi demo`: the program on an example config, and three small origins for it.
+pub mod demo;
 // The assembly: the only room that knows every other one.
 pub mod app;
 // Its own listener for operators: /metrics, /status, /healthz.
 pub mod admin;
-// The small origins of `haechi demo`.
-pub mod demo;
 // Bytes come in: bind, accept, choose TLS and protocol.
 pub mod listener;
 // Protocol drivers: bytes to exchanges and back.

@@ -1,1 +1,3 @@
 //! (room: listener)
+
+pub mod bind;

@@ -1,0 +1,421 @@
+//! One instance for each config file, and a word with the one that runs.
+//!
+//! Two processes on one config would share its ports in silence (SO_REUSEPORT), so each takes a
+//! lock whose name is made of the config's path; the kernel lets it go when the process ends,
+//! however it ends, so there is no stale pid file. Beside the lock is a Unix socket that answers
+//! one line with one line:
+//!
+//! ```text
+//! status  →  what the app says about itself, one JSON object
+//! reload  →  what became of it, one JSON object
+//! other   →  {"error":"unknown order"}
+//! ```
+//!
+//! Folder and names: `/run/haechi/HASH.lock` and `.sock`; where that cannot be written,
+//! `$XDG_RUNTIME_DIR/haechi`, else `/tmp/haechi-UID`. The folder is this user's alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Longest order in bytes.
+const MOST_ORDER_BYTES: u64 = 64;
+
+/// Longest answer in bytes.
+const MOST_ANSWER_BYTES: u64 = 4 << 20;
+
+/// How long the other side may take to send its line or to take ours.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Orders heard at once; more wait to be accepted.
+const MOST_TALKS: usize = 8;
+
+/// The right to run one config, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Instance {
+    /// Locked as long as it is open.
+    _lock: File,
+    socket: PathBuf,
+    listener: UnixListener,
+}
+
+impl Instance {
+    /// Takes the right to run `config`.
+    ///
+    /// # Errors
+    /// [`InstanceFault::Held`] when another process has it; else what keeps it from being taken.
+    pub fn claim(config: &Path) -> Result<Self, InstanceFault> {
+        Self::claim_in(&folder()?, config)
+    }
+
+    fn claim_in(folder: &Path, config: &Path) -> Result<Self, InstanceFault> {
+        let place = Place::of(folder, config)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&place.lock)
+            .map_err(|source| InstanceFault::file(&place.lock, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(InstanceFault::Held { config: config.into(), holder: holder(&place.socket) });
+            }
+            Err(TryLockError::Error(source)) => return Err(InstanceFault::file(&place.lock, source)),
+        }
+        // Left there by a process that was killed; the lock proves that nobody listens.
+        let _ = fs::remove_file(&place.socket);
+        let listener =
+            UnixListener::bind(&place.socket).map_err(|source| InstanceFault::file(&place.socket, source))?;
+        listener.set_nonblocking(true).map_err(|source| InstanceFault::file(&place.socket, source))?;
+        Ok(Self { _lock: lock, socket: place.socket, listener })
+    }
+
+    /// Hears orders for ever and passes each on to `app`. Must be polled on a tokio runtime.
+    ///
+    /// # Errors
+    /// When the runtime does not take the socket.
+    pub async fn hear(&self, app: mpsc::Sender<Asked>) -> io::Result<()> {
+        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
+        let mut talks = JoinSet::new();
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    talks.spawn(talk(stream, app.clone()));
+                }
+                Err(fault) => {
+                    // Out of file descriptors, most likely: no use in asking again at once.
+                    tracing::warn!(%fault, "the control socket takes no connection");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+            while talks.try_join_next().is_some() {}
+            if talks.len() >= MOST_TALKS {
+                talks.join_next().await;
+            }
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // The lock file stays: were it removed, two could hold locks on two files of its name.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// What can be asked of a running instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// How it is.
+    Status,
+    /// Read the config again.
+    Reload,
+}
+
+impl Order {
+    /// The order as it is sent.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Reload => "reload",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        [Self::Status, Self::Reload].into_iter().find(|order| order.word() == word)
+    }
+}
+
+/// An order that waits for its answer.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub order: Order,
+    reply: oneshot::Sender<String>,
+}
+
+impl Asked {
+    /// Answers with one line of JSON, given without its line end.
+    pub fn answer(self, line: String) {
+        // Whoever asked may have left.
+        let _ = self.reply.send(line);
+    }
+}
+
+/// Asks the instance that runs `config`; blocks until it answers. A reload may take its time.
+///
+/// # Errors
+/// [`InstanceFault::File`] when none runs, or it went away without an answer.
+pub fn ask(config: &Path, order: Order) -> Result<String, InstanceFault> {
+    let user = rustix::process::geteuid().as_raw();
+    // The service may run as a user of its own; only root and systemd make folders in /run.
+    let trusted = |folder: &&PathBuf| folder.starts_with("/run") || is_private(folder, user);
+    let folders = folders(user);
+    let running = folders
+        .iter()
+        .filter(trusted)
+        .find(|folder| Place::of(folder, config).is_ok_and(|place| place.socket.exists()));
+    ask_in(running.unwrap_or(&folders[0]), config, order)
+}
+
+fn ask_in(folder: &Path, config: &Path, order: Order) -> Result<String, InstanceFault> {
+    let socket = Place::of(folder, config)?.socket;
+    let speak = || {
+        let mut stream = UnixStream::connect(&socket)?;
+        writeln!(stream, "{}", order.word())?;
+        let mut answer = String::new();
+        BufReader::new(stream.take(MOST_ANSWER_BYTES)).read_line(&mut answer)?;
+        match answer.strip_suffix('\n') {
+            Some(line) => Ok(line.to_owned()),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    };
+    speak().map_err(|source| InstanceFault::file(&socket, source))
+}
+
+/// Why a config cannot be run, or its instance not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceFault {
+    /// Another process runs this config.
+    #[error("{} is already served by {}", config.display(), Holder(*holder))]
+    Held {
+        /// The config.
+        config: PathBuf,
+        /// The process, where it can be seen from here.
+        holder: Option<i32>,
+    },
+    /// The config's path leads nowhere.
+    #[error("{} cannot be found", config.display())]
+    Config {
+        /// The config.
+        config: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// None of the places for lock and socket is a folder of this user's alone.
+    #[error("no folder for the lock: none of {tried:?} is this user's alone or can be made")]
+    Folder {
+        /// The places.
+        tried: Vec<PathBuf>,
+    },
+    /// The lock or the control socket cannot be used.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// Which of them.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl InstanceFault {
+    fn file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.into(), source }
+    }
+}
+
+struct Holder(Option<i32>);
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+/// Where the lock and the socket of a config are.
+struct Place {
+    lock: PathBuf,
+    socket: PathBuf,
+}
+
+impl Place {
+    fn of(folder: &Path, config: &Path) -> Result<Self, InstanceFault> {
+        let path = config.canonicalize().map_err(|source| InstanceFault::Config { config: config.into(), source })?;
+        let name = format!("{:016x}", xxh3_64(path.as_os_str().as_bytes()));
+        Ok(Self { lock: folder.join(format!("{name}.lock")), socket: folder.join(format!("{name}.sock")) })
+    }
+}
+
+fn folder() -> Result<PathBuf, InstanceFault> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut folders = folders(user);
+    match folders.iter().position(|folder| made_private(folder, user)) {
+        Some(usable) => Ok(folders.swap_remove(usable)),
+        None => Err(InstanceFault::Folder { tried: folders }),
+    }
+}
+
+/// Where lock and socket may be, the best place first.
+fn folders(user: u32) -> Vec<PathBuf> {
+    let session = std::env::var_os("XDG_RUNTIME_DIR").map(|session| Path::new(&session).join("haechi"));
+    let last = PathBuf::from(format!("/tmp/haechi-{user}"));
+    [Some(PathBuf::from("/run/haechi")), session, Some(last)].into_iter().flatten().collect()
+}
+
+/// Makes the folder where it is not, and tells whether nobody else can write to it.
+fn made_private(folder: &Path, user: u32) -> bool {
+    let _ = DirBuilder::new().mode(0o700).create(folder);
+    is_private(folder, user)
+}
+
+/// A link is no folder: whoever made it could turn it elsewhere.
+fn is_private(folder: &Path, user: u32) -> bool {
+    fs::symlink_metadata(folder)
+        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user && metadata.mode() & 0o022 == 0)
+}
+
+/// The process at the other end. The kernel tells it, so a hanging one is named too.
+fn holder(socket: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(peer.pid.as_raw_nonzero().get())
+}
+
+async fn talk(mut stream: tokio::net::UnixStream, app: mpsc::Sender<Asked>) {
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    let mut limited = tokio::io::BufReader::new(read.take(MOST_ORDER_BYTES));
+    if !matches!(timeout(PATIENCE, limited.read_line(&mut line)).await, Ok(Ok(_))) {
+        return;
+    }
+    let mut answer = match Order::of(line.trim_end()) {
+        Some(order) => answered(order, &app).await,
+        None => r#"{"error":"unknown order"}"#.into(),
+    };
+    answer.push('\n');
+    // A client that has left, or does not read, has its answer lost.
+    let _ = timeout(PATIENCE, write.write_all(answer.as_bytes())).await;
+}
+
+async fn answered(order: Order, app: &mpsc::Sender<Asked>) -> String {
+    let (reply, answer) = oneshot::channel();
+    if app.send(Asked { order, reply }).await.is_ok()
+        && let Ok(line) = answer.await
+    {
+        return line;
+    }
+    r#"{"error":"stopping"}"#.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("haechi.toml");
+        fs::write(&config, "").unwrap();
+        (folder, config)
+    }
+
+    #[test]
+    fn a_second_instance_is_refused_by_name_and_process() {
+        let (folder, config) = config();
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&config, &link).unwrap();
+        let first = Instance::claim_in(folder.path(), &config).unwrap();
+
+        let fault = Instance::claim_in(folder.path(), &link).unwrap_err();
+        let expected = format!("{} is already served by process {}", link.display(), std::process::id());
+        assert_eq!(fault.to_string(), expected);
+
+        drop(first);
+        Instance::claim_in(folder.path(), &config).unwrap();
+    }
+
+    #[test]
+    fn another_config_is_another_instance() {
+        let (folder, config) = config();
+        let other = folder.path().join("other.toml");
+        fs::write(&other, "").unwrap();
+        let _first = Instance::claim_in(folder.path(), &config).unwrap();
+        Instance::claim_in(folder.path(), &other).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_no_hindrance() {
+        let (folder, config) = config();
+        let place = Place::of(folder.path(), &config).unwrap();
+        fs::write(&place.lock, "").unwrap();
+        drop(UnixListener::bind(&place.socket).unwrap());
+        assert!(place.socket.exists());
+        Instance::claim_in(folder.path(), &config).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        assert!(made_private(&folder.path().join("new"), user));
+        assert!(!made_private(&folder.path().join("new"), user.wrapping_add(1)));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(!made_private(folder.path(), user));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("new"), &link).unwrap();
+        assert!(!made_private(&link, user));
+    }
+
+    #[tokio::test]
+    async fn orders_are_answered_and_nonsense_is_not_passed_on() {
+        let (folder, config) = config();
+        let instance = Instance::claim_in(folder.path(), &config).unwrap();
+        let (sender, mut orders) = mpsc::channel::<Asked>(1);
+        let app = async {
+            while let Some(asked) = orders.recv().await {
+                let line = format!("{:?}", asked.order);
+                asked.answer(line);
+            }
+        };
+        let socket = instance.socket.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            let said = |text: &[u8]| {
+                let mut stream = UnixStream::connect(&socket).unwrap();
+                stream.write_all(text).unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer
+            };
+            assert_eq!(ask_in(folder.path(), &config, Order::Status).unwrap(), "Status");
+            assert_eq!(ask_in(folder.path(), &config, Order::Reload).unwrap(), "Reload");
+            assert_eq!(said(b"halt\n"), "{\"error\":\"unknown order\"}\n");
+            assert_eq!(said(&[b'x'; MOST_ORDER_BYTES as usize]), "{\"error\":\"unknown order\"}\n");
+        });
+        tokio::select! {
+            heard = instance.hear(sender) => heard.unwrap(),
+            () = app => {}
+            asked = asking => asked.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_stops_says_so() {
+        let (folder, config) = config();
+        let instance = Instance::claim_in(folder.path(), &config).unwrap();
+        let (sender, orders) = mpsc::channel(1);
+        drop(orders);
+        let asking = tokio::task::spawn_blocking(move || ask_in(folder.path(), &config, Order::Status).unwrap());
+        tokio::select! {
+            heard = instance.hear(sender) => heard.unwrap(),
+            line = asking => assert_eq!(line.unwrap(), r#"{"error":"stopping"}"#),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Knows when the files of the config have changed.
+//!
+//! In go the paths that the running config was made from; out comes one word for every settled
+//! change of their contents. Two eyes look: the kernel's events on each file, on its folder and on
+//! the folder of every symbolic link on the way to it (editors rename, ConfigMaps swap a link),
+//! and a look at the contents every two seconds, because a bind-mounted file may change without
+//! an event here. Neither is believed: a change counts when two readings [`settle::STABLE`] apart
+//! agree with each other and differ from what was followed last, so that a half-written file,
+//! often valid TOML, is not acted on.
+//!
+//! The rules are in [`settle`] (pure) and the readings in `prints`; the thread here only waits.
+
+mod paths;
+mod prints;
+pub mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Instant;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::prints::Prints;
+use self::settle::{Input, Settle};
+
+/// Follows files and folders from a thread of its own, until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    orders: SyncSender<Order>,
+    changes: tokio::sync::mpsc::Receiver<()>,
+}
+
+impl Watch {
+    /// Starts with nothing to follow, awake at every event of the kernel.
+    ///
+    /// # Errors
+    /// When no thread can be started. A kernel that gives no events is no error: it is logged, and
+    /// changes are then seen by looking.
+    pub fn start() -> io::Result<Self> {
+        Self::spawn(Events::Kernel)
+    }
+
+    /// Starts with nothing to follow and asks the kernel for no events: a change is seen within
+    /// [`settle::LOOK`] and [`settle::STABLE`].
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start_without_events() -> io::Result<Self> {
+        Self::spawn(Events::None)
+    }
+
+    /// Replaces what is followed. What was followed before keeps the contents it is compared with,
+    /// so a change that falls between the reading of a config and this call is not lost.
+    pub fn follow(&self, paths: Vec<Followed>) {
+        // The thread lives as long as `self`; were it gone, there would be nobody to tell.
+        let _ = self.orders.send(Order::Follow(paths));
+    }
+
+    /// Waits for the next settled change. Changes that come while nobody waits are one change.
+    /// Cancel safe. Pending for ever if the thread has died.
+    pub async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn spawn(events: Events) -> io::Result<Self> {
+        // Few places are enough: an event that finds no room is covered by those that wait.
+        let (orders, inbox) = mpsc::sync_channel(16);
+        let (announce, changes) = tokio::sync::mpsc::channel(1);
+        let watcher = match events {
+            Events::Kernel => kernel_events(orders.clone()),
+            Events::None => None,
+        };
+        thread::Builder::new().name("watch".into()).spawn(move || run(&inbox, &announce, watcher))?;
+        Ok(Self { orders, changes })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Without room for it the thread finds `changes` closed at its next look.
+        let _ = self.orders.try_send(Order::Stop);
+    }
+}
+
+/// A path whose contents matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    path: PathBuf,
+    endings: Vec<String>,
+    read: Option<u64>,
+}
+
+impl Followed {
+    /// A file; or a folder with the names and contents of the files right in it, dotfiles left out.
+    /// It need not exist.
+    #[must_use]
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), endings: Vec::new(), read: None }
+    }
+
+    /// A file that has been read already and held `contents`: anything else there now is a change.
+    #[must_use]
+    pub fn read(path: impl Into<PathBuf>, contents: &[u8]) -> Self {
+        Self { read: Some(xxh3_64(contents)), ..Self::path(path) }
+    }
+
+    /// A folder with the names and contents of those files right in it whose names have one of
+    /// these endings (".toml"), dotfiles left out.
+    #[must_use]
+    pub fn folder(path: impl Into<PathBuf>, endings: &[&str]) -> Self {
+        Self { endings: endings.iter().map(|&ending| ending.into()).collect(), ..Self::path(path) }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Events {
+    Kernel,
+    None,
+}
+
+#[derive(Debug)]
+enum Order {
+    Follow(Vec<Followed>),
+    Touched,
+    Stop,
+}
+
+fn run(
+    inbox: &mpsc::Receiver<Order>,
+    announce: &tokio::sync::mpsc::Sender<()>,
+    mut watcher: Option<RecommendedWatcher>,
+) {
+    let mut prints = Prints::default();
+    let mut settle = Settle::new(prints.followed(), Instant::now());
+    let mut armed = Vec::new();
+    let mut last = prints.followed();
+    loop {
+        let wait = settle.poll_timeout().saturating_duration_since(Instant::now());
+        match inbox.recv_timeout(wait) {
+            Ok(Order::Follow(paths)) => {
+                let now = Instant::now();
+                // Armed before the first reading: what changes after it is not missed.
+                rearm(watcher.as_mut(), &mut armed, paths::to_watch(paths.iter().map(|followed| &*followed.path)));
+                prints.follow(now, paths);
+                last = prints.followed();
+                settle = Settle::new(last, now);
+            }
+            Ok(Order::Touched) => settle.handle(Instant::now(), Input::Touched),
+            Err(RecvTimeoutError::Timeout) => {
+                let now = Instant::now();
+                let print = prints.look(now);
+                if print != last {
+                    // Links and files may be other ones now.
+                    rearm(watcher.as_mut(), &mut armed, paths::to_watch(prints.paths()));
+                    last = print;
+                }
+                settle.handle(now, Input::Print(print));
+            }
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if settle.poll_output().is_some() {
+            prints.settle();
+            // Full: the change before this one has not been taken yet and will find these contents.
+            let _ = announce.try_send(());
+        }
+        if announce.is_closed() {
+            return;
+        }
+    }
+}
+
+fn kernel_events(wake: SyncSender<Order>) -> Option<RecommendedWatcher> {
+    let touched = move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| may_change_contents(event.kind)) {
+            let _ = wake.try_send(Order::Touched);
+        }
+    };
+    notify::recommended_watcher(touched)
+        .inspect_err(|fault| {
+            tracing::warn!(%fault, "no file events from the kernel; files are looked at every {:?}", settle::LOOK);
+        })
+        .ok()
+}
+
+/// Reading is reported too, our own included.
+fn may_change_contents(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+/// Watches `wanted` instead of `armed`. Paths that stay are watched anew: there may be another
+/// file of that name.
+fn rearm(watcher: Option<&mut RecommendedWatcher>, armed: &mut Vec<PathBuf>, wanted: Vec<PathBuf>) {
+    let Some(watcher) = watcher else { return };
+    for path in armed.drain(..) {
+        // The kernel has dropped the watch of a file that is gone.
+        let _ = watcher.unwatch(&path);
+    }
+    for path in wanted {
+        match watcher.watch(&path, RecursiveMode::NonRecursive) {
+            Ok(()) => armed.push(path),
+            Err(fault) => unwatched(&path, &fault),
+        }
+    }
+}
+
+fn unwatched(path: &Path, fault: &notify::Error) {
+    match fault.kind {
+        // Followed all the same, so that its coming is seen.
+        notify::ErrorKind::PathNotFound => {}
+        _ => tracing::debug!(path = %path.display(), %fault, "no file events here; looked at every {:?}", settle::LOOK),
+    }
+}

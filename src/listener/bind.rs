@@ -1,0 +1,202 @@
+//! Binds the address of a listener, one socket for each data-plane thread.
+//!
+//! In go an address and a number of threads; out come as many listening sockets, among which the
+//! kernel spreads new connections (SO_REUSEPORT). What always holds: either all of them listen or
+//! none does, and no other process listens on that address too. The data plane never calls this;
+//! it is handed what comes out.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that may wait to be accepted on one socket; the kernel cuts it to `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Binds `address` and listens, for `threads` threads (at least one). With port 0 the kernel
+/// chooses one port for all of them. An address that this host does not have yet is bound all the
+/// same (IP_FREEBIND): a VIP comes and goes. `[::]` takes no IPv4 (IPV6_V6ONLY).
+///
+/// The sockets do not block, and their connections have TCP_NODELAY.
+///
+/// # Errors
+/// The address and the cause. An address on which this process listens already is in use too.
+pub fn bind(address: SocketAddr, threads: usize) -> Result<Vec<TcpListener>, BindFault> {
+    bind_all(address, threads).map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+}
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{address} cannot be listened on: {cause}")]
+pub struct BindFault {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why, in words of this room.
+    pub cause: Cause,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// EADDRINUSE.
+    #[error("a process listens there already")]
+    InUse,
+    /// EACCES or EPERM.
+    #[error("ports below 1024 need root or CAP_NET_BIND_SERVICE")]
+    NotPermitted,
+    /// EAFNOSUPPORT or EADDRNOTAVAIL.
+    #[error("this host cannot have such an address")]
+    NoSuchAddress,
+    /// EMFILE or ENFILE.
+    #[error("too many open files; raise LimitNOFILE or use fewer workers")]
+    TooManyFiles,
+    /// Anything else; the source tells.
+    #[error("the system refused")]
+    Other,
+}
+
+impl Cause {
+    fn of(fault: &io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(fault) {
+            Some(Errno::ADDRINUSE) => Self::InUse,
+            Some(Errno::ACCESS | Errno::PERM) => Self::NotPermitted,
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => Self::NoSuchAddress,
+            Some(Errno::MFILE | Errno::NFILE) => Self::TooManyFiles,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn bind_all(mut address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+    // SO_REUSEPORT lets any process of this user join in without a word, and take its share of the
+    // connections. A socket without it is refused where somebody listens.
+    if address.port() != 0 {
+        bound(address, Sharing::Refused)?;
+    }
+    let mut sockets = Vec::new();
+    for _ in 0..threads.max(1) {
+        let socket = bound(address, Sharing::Allowed)?;
+        if let Some(bound) = socket.local_addr()?.as_socket() {
+            address.set_port(bound.port());
+        }
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Allowed,
+    Refused,
+}
+
+fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Connections of the last run in TIME_WAIT are no hindrance.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Allowed)?;
+    // Accepted connections inherit it.
+    socket.set_tcp_nodelay(true)?;
+    match address {
+        SocketAddr::V4(address) if *address.ip() != Ipv4Addr::UNSPECIFIED => socket.set_freebind_v4(true)?,
+        SocketAddr::V4(_) => {}
+        SocketAddr::V6(address) => {
+            socket.set_only_v6(true)?;
+            if *address.ip() != Ipv6Addr::UNSPECIFIED {
+                socket.set_freebind_v6(true)?;
+            }
+        }
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    const ANY_PORT: &str = "127.0.0.1:0";
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_thread_has_a_socket_of_the_same_port_that_does_not_block() {
+        let sockets = bind(address(ANY_PORT), 3).unwrap();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports, [ports[0]; 3]);
+        for socket in &sockets {
+            assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_accepted_by_one_of_them_with_nodelay() {
+        let sockets = bind(address(ANY_PORT), 2).unwrap();
+        let mut client = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+        let accepted: Vec<_> = sockets.iter().filter_map(|socket| socket.accept().ok()).collect();
+        let [(stream, _)] = &accepted[..] else { panic!("accepted {} times", accepted.len()) };
+        assert!(stream.nodelay().unwrap());
+        client.write_all(b"x").unwrap();
+        stream.set_nonblocking(false).unwrap();
+        let mut byte = [0];
+        (&mut &*stream).read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
+
+    #[test]
+    fn a_port_that_another_listens_on_is_refused_even_where_it_would_be_shared() {
+        let mine = bind(address(ANY_PORT), 1).unwrap();
+        let taken = mine[0].local_addr().unwrap();
+        let fault = bind(taken, 2).unwrap_err();
+        assert_eq!(fault.cause, Cause::InUse);
+        assert_eq!(fault.to_string(), format!("{taken} cannot be listened on: a process listens there already"));
+        drop(mine);
+        bind(taken, 2).unwrap();
+    }
+
+    #[test]
+    fn a_port_is_bound_again_while_its_old_connections_linger() {
+        let sockets = bind(address(ANY_PORT), 1).unwrap();
+        let taken = sockets[0].local_addr().unwrap();
+        let mut client = TcpStream::connect(taken).unwrap();
+        let (stream, _) = sockets[0].accept().unwrap();
+        // The side that closes first is the one that lingers.
+        drop(stream);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop((sockets, client));
+        bind(taken, 1).unwrap();
+    }
+
+    #[test]
+    fn an_address_that_is_not_here_yet_is_bound() {
+        // RFC 5737 §3 and RFC 3849: addresses that no host has.
+        for vip in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+            match bind(address(vip), 2) {
+                Ok(sockets) => assert_eq!(sockets.len(), 2),
+                Err(fault) => assert!(vip.starts_with('[') && fault.cause == Cause::NoSuchAddress, "{fault}"),
+            }
+        }
+    }
+
+    #[test]
+    fn both_families_share_a_port() {
+        let v4 = bind(address("0.0.0.0:0"), 1).unwrap();
+        let port = v4[0].local_addr().unwrap().port();
+        match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), 1) {
+            Ok(v6) => assert_eq!(v6[0].local_addr().unwrap().port(), port),
+            Err(fault) => assert_eq!(fault.cause, Cause::NoSuchAddress, "{fault}"),
+        }
+    }
+}
