@@ -10,7 +10,7 @@ pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, Worker, finish};
 
 use crate::handler::proxy::Forward;
-use crate::handler::{Handler, Response, static_files};
+use crate::handler::{Handler, Response, redirect, static_files};
 use crate::head::RequestHead;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
 use crate::snapshot::{Listener, Snapshot};
@@ -58,10 +58,10 @@ async fn route<'s>(
 ) -> Result<Response<'s>, Refusal> {
     let Inquiry { head, upgrade } = inquiry;
     let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
-    if let Some(redirect) = &listener.redirect_to_https {
-        return Ok(redirect.respond(&target, worker.local.spare_head()));
+    if let Some(port) = listener.redirect_to_https {
+        return redirect::respond_https(&target, port, worker.local.spare_head()).ok_or(Refusal::UnknownHost);
     }
-    let found = listener.router.find(target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
+    let found = listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
     let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
     exchange.enter(&site.name, site.cells.of(worker.local.thread));
     let route = found.route.and_then(|route| site.routes.get(route)).ok_or(Refusal::NoRoute)?;
@@ -69,8 +69,9 @@ async fn route<'s>(
 
     let mut response = match &route.handler {
         Handler::Proxy(proxy) => {
-            let path = proxy.rewrite.as_ref().map(|rewrite| rewrite.apply(&target, route.matched(&target)));
-            let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, path };
+            let path = listener.rewritten(&proxy.rewrite, &target, &found, worker.local.thread);
+            let id_field = listener.request_id_field.as_deref();
+            let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, id_field, path };
             proxy.forward(&worker.local, exchange, forward, body).await?
         }
         Handler::Files(root) => {

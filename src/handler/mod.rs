@@ -13,6 +13,7 @@ mod body;
 mod template;
 
 pub use body::{Body, BodyFault};
+pub use template::TemplateFault;
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;

@@ -1,6 +1,8 @@
 //! Redirects: where the client shall go instead.
 
 use super::template::{Piece, Template, TemplateFault};
+use super::{Body, Response};
+use crate::head::{Known, ResponseHead};
 use crate::message::RequestTarget;
 
 /// A redirect as a route says it.
@@ -29,6 +31,12 @@ impl Redirect {
         self.status
     }
 
+    /// The answer.
+    #[must_use]
+    pub fn respond<'s>(&self, target: &RequestTarget<'_>, head: ResponseHead) -> Response<'s> {
+        to(&self.location(target), self.status, head)
+    }
+
     /// The value of Location.
     ///
     /// `${path}` is the client's path with slashes merged and dot segments resolved, so that
@@ -50,6 +58,19 @@ impl Redirect {
         }
         location
     }
+}
+
+/// The answer that sends a client to the same target by HTTPS on this port; 308, so that a form is
+/// not sent as a GET (RFC 9110 §15.4.9). None where the client named no host.
+#[must_use]
+pub fn respond_https<'s>(target: &RequestTarget<'_>, port: u16, head: ResponseHead) -> Option<Response<'s>> {
+    Some(to(&to_https(target, port)?, 308, head))
+}
+
+fn to<'s>(location: &[u8], status: u16, mut head: ResponseHead) -> Response<'s> {
+    head.status = status;
+    head.fields.push_known(Known::Location, b"Location", location);
+    Response { head, body: Body::Empty(None) }
 }
 
 /// The same target by HTTPS on this port; none where the client named no host, so that there is

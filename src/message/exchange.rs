@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::{Peer, RequestId};
 use crate::net::Client;
 use crate::telemetry::{SiteCells, ThreadId};
 
@@ -14,12 +15,12 @@ pub struct Exchange<'s> {
     pub thread: ThreadId,
     /// The client's connection.
     pub client: &'s Client,
-    /// Whether the peer's own word about the client is believed.
-    pub trusted: bool,
+    /// The other end of its socket, and whether its word about the client is believed.
+    pub peer: &'s Peer,
     /// The client's address, after trusted proxies were believed.
     pub address: IpAddr,
-    /// The request's id; empty where the listener gives none.
-    pub request_id: Vec<u8>,
+    /// The request's id, where the listener gives one.
+    pub request_id: Option<RequestId>,
     /// When the head was complete.
     pub started: Instant,
     /// The same on the wall clock, for the log.
@@ -43,13 +44,19 @@ pub struct Exchange<'s> {
 impl<'s> Exchange<'s> {
     /// An exchange that begins.
     #[must_use]
-    pub fn new(thread: ThreadId, client: &'s Client, started: Instant, time: SystemTime) -> Self {
+    pub fn new(
+        thread: ThreadId,
+        client: &'s Client,
+        peer: &'s Peer,
+        started: Instant,
+        time: SystemTime,
+    ) -> Self {
         Self {
             thread,
             client,
-            trusted: false,
-            address: client.peer.ip(),
-            request_id: Vec::new(),
+            peer,
+            address: peer.address(),
+            request_id: None,
             started,
             time,
             site: None,
@@ -60,6 +67,12 @@ impl<'s> Exchange<'s> {
             attempts: 0,
             refusal: None,
         }
+    }
+
+    /// The exchange belongs to this site from here on.
+    pub fn enter(&mut self, site: &'s str, cells: &'s SiteCells) {
+        cells.start();
+        self.site = Some((site, cells));
     }
 
     /// The client's address with the port of the connection, where it is the peer's own.

@@ -68,6 +68,21 @@ pub fn is_hop_by_hop(known: Known) -> bool {
     )
 }
 
+/// Takes from an answer's fields what ends at this hop, and its length, which each driver writes
+/// from the body.
+///
+/// # Errors
+/// [`TooManyTokens`]
+pub fn strip_response(fields: &mut Fields) -> Result<(), TooManyTokens> {
+    let names: Vec<Vec<u8>> = ConnectionTokens::of(fields)?.names.iter().map(|name| name.to_vec()).collect();
+    fields.retain(|field| match field.known {
+        Known::Other => !names.iter().any(|name| name.eq_ignore_ascii_case(field.name)),
+        Known::ContentLength => false,
+        known => !is_hop_by_hop(known),
+    });
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,15 +5,19 @@
 //! itself. Nothing here does I/O, and nothing writes into a client's request (law 6).
 
 pub mod date;
+pub mod exchange;
 pub mod forwarded;
 pub mod header_rule;
 pub mod hop_by_hop;
+pub mod request_body;
 pub mod request_id;
 pub mod target;
 
 pub use date::write_date;
+pub use exchange::Exchange;
 pub use forwarded::{Peer, client_address};
 pub use header_rule::HeaderRules;
 pub use hop_by_hop::ConnectionTokens;
+pub use request_body::{H1Body, H2Body, RequestBody, RequestBodyFault};
 pub use request_id::RequestId;
 pub use target::{RequestTarget, TargetFault};

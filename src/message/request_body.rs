@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::h1::{self, BodyDecoder, BodyFault, Framing};
+use super::hop_by_hop::TooManyTokens;
 use crate::head::{Fields, ResponseHead};
 use crate::net::{Buffer, Deadline, Scratch, Stream};
 
@@ -36,6 +37,33 @@ pub enum RequestBodyFault {
     /// `timeouts.body` passed without a byte.
     #[error("request body did not go on in time")]
     TimedOut,
+    /// The head's `Connection` field cannot be followed.
+    #[error(transparent)]
+    Connection(#[from] TooManyTokens),
+}
+
+impl RequestBodyFault {
+    /// Its name in logs and as a label.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Framing(_) => "request_body_malformed",
+            Self::Gone(_) | Self::Stream(_) => "client_gone",
+            Self::TooLarge { .. } => "body_too_large",
+            Self::TimedOut => "request_body_timeout",
+            Self::Connection(_) => "connection_tokens",
+        }
+    }
+
+    /// The status that the client is answered with, where it still listens.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Framing(_) | Self::Gone(_) | Self::Stream(_) | Self::Connection(_) => 400,
+            Self::TooLarge { .. } => 413,
+            Self::TimedOut => 408,
+        }
+    }
 }
 
 /// The body of one request, whatever protocol carries it.
@@ -82,6 +110,23 @@ impl RequestBody<'_> {
         match self {
             Self::H1(body) => body.decoder.finished(),
             Self::H2(body) => body.over && body.chunk.is_empty(),
+        }
+    }
+
+    /// Lets at most `limit` bytes in from here on, where that is less than before.
+    pub fn narrow(&mut self, limit: u64) {
+        match self {
+            Self::H1(body) => body.limit = body.limit.min(limit),
+            Self::H2(body) => body.limit = body.limit.min(limit),
+        }
+    }
+
+    /// Bytes that may come in all.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        match self {
+            Self::H1(body) => body.limit,
+            Self::H2(body) => body.limit,
         }
     }
 
@@ -201,11 +246,6 @@ impl H1Body {
         self.limit = limit;
         self.patience = patience;
         self.waiting = false;
-    }
-
-    /// Narrows the limit to what the route allows.
-    pub fn narrow(&mut self, limit: u64) {
-        self.limit = self.limit.min(limit);
     }
 
     /// Interim bytes that wait to be sent; the answer goes behind them.
@@ -349,11 +389,6 @@ impl H2Body {
             waiting: false,
             trailers: Fields::default(),
         }
-    }
-
-    /// Narrows the limit to what the route allows.
-    pub fn narrow(&mut self, limit: u64) {
-        self.limit = self.limit.min(limit);
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RequestBodyFault>> {

@@ -1,11 +1,13 @@
 //! Streams, buffers and deadlines: what moves bytes and bounds how long that may take.
 
 mod buffer;
+mod client;
 mod deadline;
 mod scratch;
 mod stream;
 
 pub use buffer::Buffer;
+pub use client::{Client, TlsFacts};
 pub use deadline::{Deadline, Elapsed, Tag, fire_idle, run_deadlines};
 pub use scratch::Scratch;
 pub use stream::Stream;

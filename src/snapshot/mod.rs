@@ -1,1 +1,61 @@
-//! (room: snapshot)
+//! What runs now: immutable, compiled from what was written.
+//!
+//! In comes a checked [`crate::config::Config`], out goes a [`Snapshot`] without an `Option` that
+//! means "default", a string that means an address, or a name that means an object. [`compile`] is
+//! the only translator; a start is a reload from nothing. What must outlive a snapshot (counters,
+//! health, ticket keys, numbers of listeners) lives beside it in [`Lasting`].
+
+mod certificates;
+mod compile;
+mod error_page;
+mod lasting;
+mod listener;
+mod site;
+mod upstreams;
+
+pub use compile::compile;
+pub use error_page::ErrorPage;
+pub use lasting::Lasting;
+pub use listener::{Listener, ListenerId, ListenerTimeouts, ServerField};
+pub use site::{Route, Site, TooLarge};
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::message::Exchange;
+use crate::upstream::Upstream;
+use error_page::ErrorPages;
+
+/// Everything that serving needs to know.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up with each snapshot that was taken into use; 1 is the first.
+    pub generation: u64,
+    /// Ordered by id.
+    pub listeners: Vec<Listener>,
+    /// In file order.
+    pub upstreams: Vec<Arc<Upstream>>,
+    error_pages: ErrorPages,
+}
+
+impl Snapshot {
+    /// The listener of this number, where there still is one.
+    #[must_use]
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        let at = self.listeners.binary_search_by_key(&id, |listener| listener.id).ok()?;
+        self.listeners.get(at)
+    }
+
+    /// The page for this status: the site's own, else the one for every site.
+    #[must_use]
+    pub fn error_page(&self, exchange: &Exchange<'_>, status: u16) -> Option<&ErrorPage> {
+        exchange.pages.and_then(|pages| pages.of(status)).or_else(|| self.error_pages.of(status))
+    }
+
+    /// Every address that is listened on, with the number of its listener.
+    #[must_use]
+    pub fn binds(&self) -> BTreeSet<(SocketAddr, ListenerId)> {
+        self.listeners.iter().flat_map(|listener| listener.binds.iter().map(|bind| (*bind, listener.id))).collect()
+    }
+}

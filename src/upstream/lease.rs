@@ -87,7 +87,7 @@ impl Upstream {
                 None => Some(gate.enter(tokio::time::Instant::now() + self.timeouts.queue).await?),
             },
         };
-        let shared = self.balance.reads_load() || pass.is_some();
+        let shared = self.balance.reads_active() || pass.is_some();
         server.state.cells(thread).leases_started.add(1);
         if shared {
             server.state.active.fetch_add(1, Relaxed);
@@ -97,6 +97,12 @@ impl Upstream {
 }
 
 impl Lease<'_> {
+    /// How long the server may take to answer, and between two bytes of its answer.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.upstream.timeouts.response
+    }
+
     /// Lets the connection rest. `server_limit` is what the server said of its own limit
     /// (`Keep-Alive: timeout`); a second of it is left unused, so that its close and our next
     /// request do not cross.

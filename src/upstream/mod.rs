@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use balance::{Balance, Key};
+pub use dial::{DialFault, Outbound};
 pub use gate::{Gate, GateError, Limit, Pass};
+pub use lease::{Lease, LeaseFault};
+pub use pool::{Connection, Pools};
 pub use registry::Registry;
 pub use server::{Failures, Health, LastProbe, Server, ServerCells, ServerState, Verdict};
 
@@ -22,7 +25,10 @@ pub mod balance;
 pub mod discovery;
 pub mod health;
 
+mod dial;
 mod gate;
+mod lease;
+mod pool;
 mod registry;
 mod server;
 
@@ -37,6 +43,11 @@ pub struct Upstream {
     pub balance: Balance,
     /// How long each phase with a server may take.
     pub timeouts: Timeouts,
+    /// TLS to its servers; `None`: plain.
+    pub outbound: Option<Outbound>,
+    /// A number that differs where connections are made in another way: a resting connection is
+    /// used only by who would have made it alike.
+    pub recipe: u64,
     /// The active check that every server of the group gets; `None`: health stays unknown.
     pub check: Option<Arc<Check>>,
 }

@@ -36,6 +36,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// Its host as written, without the port: the name for TLS where none is configured.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.written.rsplit_once(':').map_or(&*self.written, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// The largest weight: weighted choices multiply it without overflow.
     pub const MAX_WEIGHT: u32 = 65_535;
 }
@@ -188,6 +195,10 @@ pub struct ServerCells {
     pub reused: Counter,
     /// Requests that went elsewhere, or here once more, after a failure here.
     pub retries: Counter,
+    /// Leases that were taken.
+    pub leases_started: Counter,
+    /// Leases that have ended; those in use are the ones taken without these.
+    pub leases_ended: Counter,
     /// Bytes of bodies and heads sent to it.
     pub bytes_sent: Counter,
     /// Bytes of bodies and heads received from it.
@@ -207,4 +218,6 @@ pub struct Failures {
     pub reset: Counter,
     /// What it sent is not the agreed protocol.
     pub protocol: Counter,
+    /// `max_connections` were in use and the queue was full or did not move.
+    pub queue: Counter,
 }

@@ -12,7 +12,7 @@ use super::{Failure, Forward};
 use crate::codec::h1::{self, HeadLimits};
 use crate::handler::{Body, Local, Response};
 use crate::head::{Known, Method, ResponseHead};
-use crate::message::RequestBody;
+use crate::message::{RequestBody, RequestBodyFault};
 use crate::message::hop_by_hop::strip_response;
 use crate::net::{Buffer, Scratch};
 use crate::upstream::{Lease, ServerCells};
@@ -37,8 +37,8 @@ pub(super) async fn attempt<'s>(
     let received_before = body.received();
     let framing = match outbound.write(&mut out, body) {
         Ok(framing) => framing,
-        Err(_) => {
-            let failure = Failure::Client(crate::message::RequestBodyFault::ConnectionTokens);
+        Err(fault) => {
+            let failure = Failure::Client(RequestBodyFault::Connection(fault));
             return Err(Failed { failure, reused: false, body_used: true, interim: false });
         }
     };
@@ -116,7 +116,7 @@ impl<'s> Attempt<'s> {
         }
         if body.poll_gone(cx).is_ready() {
             let gone = io::ErrorKind::ConnectionAborted.into();
-            return Poll::Ready(Err(Failure::Client(crate::message::RequestBodyFault::Gone(gone))));
+            return Poll::Ready(Err(Failure::Client(RequestBodyFault::Gone(gone))));
         }
         // While the client is to send, the server's time does not run.
         let deadline = &self.lease.connection.deadline;
@@ -149,7 +149,7 @@ impl<'s> Attempt<'s> {
                             return Poll::Ready(Ok(response));
                         }
                         self.interim |= self.head.status != 100;
-                        strip_response(&mut self.head.fields);
+                        strip_response(&mut self.head.fields)?;
                         body.queue_interim(&self.head);
                         continue;
                     }
@@ -193,12 +193,12 @@ impl<'s> Attempt<'s> {
                 return Err(Failure::Upgrade);
             }
             let protocol = head.fields.first(Known::Upgrade).unwrap_or_default().to_vec();
-            strip_response(&mut head.fields);
+            strip_response(&mut head.fields)?;
             head.fields.push_known(Known::Upgrade, b"Upgrade", &protocol);
             return Ok(Response { head, body: Body::Tunnel(Box::new(self.lease)) });
         }
         let declared = declared_length(&head, self.method);
-        strip_response(&mut head.fields);
+        strip_response(&mut head.fields)?;
         let upload = Some(self.upload).filter(|upload| !upload.is_done() && self.refused.is_none());
         let persistent = answer.persistent && self.refused.is_none();
         if answer.framing.is_empty() && upload.is_none() {

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::codec::h1::ResponseFault;
 use crate::message::RequestBodyFault;
+use crate::message::hop_by_hop::TooManyTokens;
 use crate::upstream::LeaseFault;
 
 /// Why there is no answer, by stage.
@@ -27,6 +28,9 @@ pub enum Failure {
     /// The head of the answer is larger than haechi takes.
     #[error("the head of the server's answer is too large")]
     HeadTooLarge,
+    /// The answer's `Connection` field cannot be followed.
+    #[error("server's answer is malformed")]
+    Connection(#[from] TooManyTokens),
     /// The server switched to a protocol that nobody asked for.
     #[error("server switched protocols unasked")]
     Upgrade,
@@ -49,7 +53,7 @@ impl Failure {
             Self::Lease(LeaseFault::Dial(_)) => "connect",
             Self::Closed(_) => "closed",
             Self::Truncated(_) => "truncated",
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::Connection(_) => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Upgrade => "upgrade",
             Self::TimedOut => "timeout",
@@ -69,6 +73,7 @@ impl Failure {
             | Self::Truncated(_)
             | Self::Malformed(_)
             | Self::HeadTooLarge
+            | Self::Connection(_)
             | Self::Upgrade => 502,
             Self::Client(fault) => fault.status(),
         }

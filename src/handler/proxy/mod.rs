@@ -22,7 +22,8 @@ use super::rewrite::Rewrite;
 use super::{Local, Response};
 use crate::head::RequestHead;
 use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget};
-use crate::upstream::{Key, KeySource, Lease, LeaseFault, Server, Upstream};
+use crate::upstream::balance::HashOn;
+use crate::upstream::{Balance, Key, Lease, LeaseFault, Server, Upstream};
 use attempt::attempt;
 use outbound::Outbound;
 use retry::{Retry, Tried};
@@ -32,16 +33,14 @@ use retry::{Retry, Tried};
 pub struct Proxy {
     /// Whom.
     pub upstream: Arc<Upstream>,
-    /// What becomes of the path; `None`: it is sent as the client wrote it.
-    pub rewrite: Option<Rewrite>,
+    /// What becomes of the path.
+    pub rewrite: Rewrite,
     /// The `Host` that is sent; `None`: the client's.
     pub host: Option<Vec<u8>>,
     /// Bytes of an answer that may be read ahead of a slow client.
     pub read_ahead: usize,
     /// The field that carries the subject of the client's certificate.
     pub subject_field: Option<Vec<u8>>,
-    /// The field that carries the request's id.
-    pub request_id_field: Option<Vec<u8>>,
 }
 
 /// A request to be forwarded.
@@ -55,7 +54,9 @@ pub struct Forward<'r> {
     pub rules: &'r HeaderRules,
     /// Whether the client asks for another protocol.
     pub upgrade: bool,
-    /// What `rewrite` makes of the path, query included; `None`: as sent.
+    /// The field that carries the request's id.
+    pub id_field: Option<&'r [u8]>,
+    /// What `rewrite` makes of the target, query included; `None`: as sent.
     pub path: Option<Vec<u8>>,
 }
 
@@ -137,9 +138,10 @@ impl Proxy {
 
     /// What the upstream's balance hashes of this request.
     fn hashed<'r>(&self, head: &'r RequestHead) -> Option<&'r [u8]> {
-        match self.upstream.balance.key_source()? {
-            KeySource::Header(name) => head.fields.first_name(name.as_bytes()),
-            KeySource::Cookie(name) => outbound::cookie(&head.fields, name.as_bytes()),
+        match &self.upstream.balance {
+            Balance::Hash(HashOn::Header(name)) => head.fields.first_name(name.as_bytes()),
+            Balance::Hash(HashOn::Cookie(name)) => outbound::cookie(&head.fields, name.as_bytes()),
+            _ => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::upload::UploadFraming;
 use super::{Forward, Proxy};
 use crate::codec::h1;
-use crate::head::{Fields, Known, Version};
+use crate::head::{Fields, Known, Method, Version};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
 use crate::message::{Exchange, RequestBody};
 use crate::upstream::Server;
@@ -27,7 +27,7 @@ impl Outbound<'_, '_> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
-        let own_id = proxy.request_id_field.as_deref().filter(|_| !exchange.request_id.is_empty());
+        let own_id = request.id_field.filter(|_| exchange.request_id.is_some());
         h1::write_request_line(out, head.method_name(), request.path.as_deref().unwrap_or(&head.target));
 
         if !rules.is_name_changed("Host") {
@@ -56,8 +56,8 @@ impl Outbound<'_, '_> {
                 h1::write_field(out, name.as_bytes(), value);
             }
         });
-        if let Some(name) = own_id {
-            h1::write_field(out, name, &exchange.request_id);
+        if let (Some(name), Some(id)) = (own_id, &exchange.request_id) {
+            h1::write_field(out, name, id.as_bytes());
         }
         let subject = exchange.client.tls.as_ref().and_then(|tls| tls.client_subject.as_deref());
         if let (Some(name), Some(subject)) = (&proxy.subject_field, subject) {
@@ -77,7 +77,7 @@ impl Outbound<'_, '_> {
         let head = self.request.head;
         match body.declared_length() {
             // RFC 9110 §8.6: a length of 0 is said where the method expects a body.
-            Some(0) if !head.method.expects_body() && head.fields.first(Known::ContentLength).is_none() => {}
+            Some(0) if !expects_body(head.method) && head.fields.first(Known::ContentLength).is_none() => {}
             Some(length) => {
                 let mut digits = itoa::Buffer::new();
                 h1::write_field(out, b"Content-Length", digits.format(length).as_bytes());
@@ -101,6 +101,10 @@ impl Outbound<'_, '_> {
             h1::write_field(out, b"Connection", b"keep-alive");
         }
     }
+}
+
+fn expects_body(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Patch)
 }
 
 /// HTTP/2 clients may send a cookie in crumbs; HTTP/1.1 servers expect one field (RFC 9113 §8.2.3).

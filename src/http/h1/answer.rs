@@ -10,7 +10,6 @@ use crate::handler::{Body, BodyFault, Response};
 use crate::head::{Known, Method, RequestHead, ResponseHead, Version};
 use crate::message::{Exchange, H1Body, RequestBody, write_date};
 use crate::net::Scratch;
-use crate::serve::Worker;
 use crate::snapshot::{Listener, ServerField};
 
 /// How an answer's body is delimited for the client (RFC 9112 §6.3).
@@ -95,12 +94,11 @@ impl Answer {
     pub(super) fn head(
         &self,
         response: &Response<'_>,
-        worker: &Worker,
         listener: &Listener,
         exchange: &Exchange<'_>,
     ) -> Scratch {
         let mut out = Scratch::new();
-        write_fields(&mut out, &response.head, worker, listener, exchange);
+        write_fields(&mut out, &response.head, listener, exchange);
         match self.delimited {
             Delimited::Not(Some(length)) | Delimited::Length(length) => {
                 let mut digits = itoa::Buffer::new();
@@ -150,12 +148,11 @@ impl Answer {
 /// The head before a tunnel (RFC 9110 §7.8).
 pub(super) fn tunnel_head(
     head: &ResponseHead,
-    worker: &Worker,
     listener: &Listener,
     exchange: &Exchange<'_>,
 ) -> Scratch {
     let mut out = Scratch::new();
-    write_fields(&mut out, head, worker, listener, exchange);
+    write_fields(&mut out, head, listener, exchange);
     h1::write_field(&mut out, b"Connection", b"upgrade");
     h1::end_head(&mut out);
     out
@@ -165,13 +162,13 @@ pub(super) fn tunnel_head(
 fn write_fields(
     out: &mut Vec<u8>,
     head: &ResponseHead,
-    _worker: &Worker,
     listener: &Listener,
     exchange: &Exchange<'_>,
 ) {
     h1::write_status_line(out, head.status, &head.reason);
     let mut dated = false;
-    let id_field = listener.request_id_field.as_deref().filter(|_| !exchange.request_id.is_empty());
+    let id = exchange.request_id.as_ref();
+    let id_field = listener.request_id_field.as_deref().filter(|_| id.is_some());
     for field in head.fields.iter() {
         match field.known {
             Known::Server if listener.server_field != ServerField::Pass => continue,
@@ -184,8 +181,8 @@ fn write_fields(
     if let ServerField::Text(text) = &listener.server_field {
         h1::write_field(out, b"Server", text);
     }
-    if let Some(name) = id_field {
-        h1::write_field(out, name, &exchange.request_id);
+    if let (Some(name), Some(id)) = (id_field, id) {
+        h1::write_field(out, name, id.as_bytes());
     }
     if !dated {
         // RFC 9110 §6.6.1: who has a clock dates what has no date.

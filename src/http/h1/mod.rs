@@ -108,7 +108,7 @@ impl<'s> Turn<'_, 's> {
         let connection = &mut *self.connection;
 
         if let Body::Tunnel(lease) = response.body {
-            let start = answer::tunnel_head(&response.head, self.worker, self.listener, &self.exchange);
+            let start = answer::tunnel_head(&response.head, self.listener, &self.exchange);
             self.listener.site_cells(&self.exchange).inspect(|cells| cells.upgrades.add(1));
             let bytes = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
             serve::finish(self.worker, self.listener, &self.exchange, head, &Ended::tunnel(bytes));
@@ -121,7 +121,7 @@ impl<'s> Turn<'_, 's> {
         let answer = Answer::new(&response, head, keep);
         let keep = answer.keeps();
         let patience = self.listener.timeouts.send;
-        let out = answer.head(&response, self.worker, self.listener, &self.exchange);
+        let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(connection, &mut response.body, out, patience).await;
         let over = RequestBody::H1(connection).is_over();
         let ended = Ended {
@@ -153,7 +153,7 @@ impl<'s> Turn<'_, 's> {
     async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {
         let mut response = serve::refuse(self.worker, self.snapshot, &mut self.exchange, refusal);
         let answer = Answer::new(&response, head, false);
-        let out = answer.head(&response, self.worker, self.listener, &self.exchange);
+        let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(self.connection, &mut response.body, out, self.listener.timeouts.send).await;
         let ended = Ended { status: response.head.status, bytes_out: sent.bytes, ..Ended::default() };
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
