@@ -13,7 +13,7 @@ use crate::handler::proxy::Forward;
 use crate::handler::{Handler, Response, redirect, static_files};
 use crate::head::RequestHead;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
-use crate::snapshot::{Listener, Snapshot};
+use crate::snapshot::{Listener, Site, Snapshot};
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,10 @@ pub async fn answer<'s>(
     body: &mut RequestBody<'_>,
 ) -> Response<'s> {
     identify(listener, exchange, inquiry.head);
-    match route(worker, listener, exchange, inquiry, body).await {
+    let mut site = None;
+    match route(worker, listener, exchange, inquiry, body, &mut site).await {
         Ok(response) => response,
-        Err(refusal) => refuse(worker, snapshot, exchange, &refusal),
+        Err(refusal) => refuse(worker, snapshot, site, exchange, &refusal),
     }
 }
 
@@ -55,6 +56,7 @@ async fn route<'s>(
     exchange: &mut Exchange<'s>,
     inquiry: Inquiry<'_>,
     body: &mut RequestBody<'_>,
+    on: &mut Option<&'s Site>,
 ) -> Result<Response<'s>, Refusal> {
     let Inquiry { head, upgrade } = inquiry;
     let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
@@ -64,6 +66,7 @@ async fn route<'s>(
     let found = listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
     let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
     exchange.enter(&site.name, site.cells.of(worker.local.thread));
+    *on = Some(site);
     let route = found.route.and_then(|route| site.routes.get(route)).ok_or(Refusal::NoRoute)?;
     route.admit(body)?;
 
@@ -89,10 +92,13 @@ async fn route<'s>(
 pub fn refuse<'s>(
     worker: &'s Worker,
     snapshot: &'s Snapshot,
+    site: Option<&'s Site>,
     exchange: &mut Exchange<'s>,
     refusal: &Refusal,
 ) -> Response<'s> {
     exchange.refusal = Some(refusal.name());
     refusal.log(exchange);
-    refusal.render(snapshot.error_page(exchange, refusal.status()), worker.local.spare_head())
+    let status = refusal.status();
+    let page = site.and_then(|site| site.error_pages.of(status)).or_else(|| snapshot.error_pages.of(status));
+    refusal.render(page, worker.local.spare_head())
 }

@@ -3,6 +3,7 @@
 //! In comes a request head with its body still on the way; out goes a [`Response`] whose body may
 //! still be on the way too. A handler never writes to the client.
 
+pub mod error_page;
 pub mod fixed;
 pub mod proxy;
 pub mod redirect;

@@ -8,7 +8,8 @@ use crate::codec::h1::RequestFault;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, ResponseHead};
 use crate::message::{Exchange, TargetFault};
-use crate::snapshot::{ErrorPage, TooLarge};
+use crate::handler::error_page::ErrorPage;
+use crate::snapshot::TooLarge;
 
 /// Why there is no normal answer.
 #[derive(Debug, thiserror::Error)]

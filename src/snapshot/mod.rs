@@ -7,14 +7,12 @@
 
 mod certificates;
 mod compile;
-mod error_page;
 mod lasting;
 mod listener;
 mod site;
 mod upstreams;
 
 pub use compile::compile;
-pub use error_page::ErrorPage;
 pub use lasting::Lasting;
 pub use listener::{Listener, ListenerId, ListenerTimeouts, ServerField};
 pub use site::{Route, Site, TooLarge};
@@ -23,9 +21,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::message::Exchange;
+use crate::handler::error_page::ErrorPages;
 use crate::upstream::Upstream;
-use error_page::ErrorPages;
 
 /// Everything that serving needs to know.
 #[derive(Debug)]
@@ -36,7 +33,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// In file order.
     pub upstreams: Vec<Arc<Upstream>>,
-    error_pages: ErrorPages,
+    /// For every site without a page of its own.
+    pub error_pages: ErrorPages,
 }
 
 impl Snapshot {
@@ -45,12 +43,6 @@ impl Snapshot {
     pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
         let at = self.listeners.binary_search_by_key(&id, |listener| listener.id).ok()?;
         self.listeners.get(at)
-    }
-
-    /// The page for this status: the site's own, else the one for every site.
-    #[must_use]
-    pub fn error_page(&self, exchange: &Exchange<'_>, status: u16) -> Option<&ErrorPage> {
-        exchange.pages.and_then(|pages| pages.of(status)).or_else(|| self.error_pages.of(status))
     }
 
     /// Every address that is listened on, with the number of its listener.

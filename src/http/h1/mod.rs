@@ -151,7 +151,7 @@ impl<'s> Turn<'_, 's> {
     }
 
     async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {
-        let mut response = serve::refuse(self.worker, self.snapshot, &mut self.exchange, refusal);
+        let mut response = serve::refuse(self.worker, self.snapshot, None, &mut self.exchange, refusal);
         let answer = Answer::new(&response, head, false);
         let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(self.connection, &mut response.body, out, self.listener.timeouts.send).await;

@@ -1,0 +1,63 @@
+//! What outlives snapshots (law 5), keyed by identity.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_utils::CachePadded;
+
+use super::{ListenerId, Snapshot};
+use crate::telemetry;
+use crate::tls::Tickets;
+use crate::upstream;
+
+/// State beside the snapshot: it belongs to the process. Control side only.
+#[derive(Debug)]
+pub struct Lasting {
+    /// How many data-plane threads there are.
+    pub threads: usize,
+    /// Health, counters and gates of servers.
+    pub servers: upstream::Registry,
+    /// Counters of listeners and sites.
+    pub cells: telemetry::Registry,
+    /// The keys of session tickets: a client resumes through a reload.
+    pub tickets: Tickets,
+    listeners: Mutex<HashMap<Arc<str>, Numbered>>,
+}
+
+#[derive(Clone, Debug)]
+struct Numbered {
+    id: ListenerId,
+    connections: Arc<CachePadded<AtomicU32>>,
+}
+
+impl Lasting {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(threads: usize, tickets: Tickets) -> Self {
+        Self {
+            threads,
+            servers: upstream::Registry::new(threads),
+            cells: telemetry::Registry::new(threads),
+            tickets,
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// The number of the listener with this name, and the count of its connections.
+    pub(super) fn listener(&self, name: &Arc<str>) -> (ListenerId, Arc<CachePadded<AtomicU32>>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = ListenerId(u32::try_from(listeners.len()).unwrap_or(u32::MAX));
+        let Numbered { id, connections } = listeners
+            .entry(Arc::clone(name))
+            .or_insert_with(|| Numbered { id: next, connections: Arc::default() })
+            .clone();
+        (id, connections)
+    }
+
+    /// Forgets what `running` does not use. To be called after each reload, taken or refused.
+    pub fn prune(&self, running: &Snapshot) {
+        self.servers.prune(&running.upstreams);
+        self.cells.prune();
+    }
+}

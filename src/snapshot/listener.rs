@@ -1,0 +1,121 @@
+//! A listener as it runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+use ipnet::IpNet;
+
+use super::Site;
+use crate::codec::h1::HeadLimits;
+pub use crate::config::ListenerTimeouts;
+use crate::config::Protocols;
+use crate::handler::rewrite::Rewrite;
+use crate::message::RequestTarget;
+use crate::router::{Found, Router};
+use crate::telemetry::{ListenerCells, PerThread, ThreadId};
+
+/// The number of a listener: the same for the same name as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u32);
+
+/// Addresses on which clients are served, and how.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its number.
+    pub id: ListenerId,
+    /// Its name in the file, in logs and in metrics.
+    pub name: Arc<str>,
+    /// The addresses.
+    pub binds: Vec<SocketAddr>,
+    /// The protocols that are spoken.
+    pub protocols: Protocols,
+    /// TLS; `None`: plain.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Peers whose X-Forwarded-* fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long clients may take.
+    pub timeouts: ListenerTimeouts,
+    /// How large a request's head may be.
+    pub head_limits: HeadLimits,
+    /// Bytes of a request body, where the route says nothing narrower.
+    pub body_limit: u64,
+    /// HTTP/2 streams open at once on one connection.
+    pub stream_limit: u32,
+    /// Open connections.
+    pub connection_limit: u32,
+    /// How many there are, over all threads: the limit is shared by its meaning.
+    pub connections: Arc<CachePadded<AtomicU32>>,
+    /// Every request is answered by a redirect to this port of https.
+    pub redirect_to_https: Option<u16>,
+    /// What becomes of the `Server` field of answers.
+    pub server_field: ServerField,
+    /// The field that carries a request's id both ways; `None`: there are no ids.
+    pub request_id_field: Option<Vec<u8>>,
+    /// Finds sites and routes.
+    pub router: Router,
+    /// What the router's numbers mean.
+    pub sites: Vec<Site>,
+    /// What is counted.
+    pub cells: Arc<PerThread<ListenerCells>>,
+}
+
+/// What becomes of the `Server` field of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerField {
+    /// The upstream's passes.
+    Pass,
+    /// None is sent.
+    Remove,
+    /// This is sent.
+    Text(Vec<u8>),
+}
+
+/// A place among a listener's connections, given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<CachePadded<AtomicU32>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Listener {
+    /// The counters of this thread.
+    #[must_use]
+    pub fn cells(&self, thread: ThreadId) -> &ListenerCells {
+        self.cells.of(thread)
+    }
+
+    /// A place for one more connection, where there is one.
+    #[must_use]
+    pub fn admit(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.connections));
+        let before = self.connections.fetch_add(1, Relaxed);
+        // Dropping the place takes back what was added.
+        (before < self.connection_limit).then_some(place)
+    }
+
+    /// The target that the upstream gets where `rewrite` changes it, its query included.
+    #[must_use]
+    pub fn rewritten(
+        &self,
+        rewrite: &Rewrite,
+        target: &RequestTarget<'_>,
+        found: &Found,
+        thread: ThreadId,
+    ) -> Option<Vec<u8>> {
+        if matches!(rewrite, Rewrite::Keep) {
+            return None;
+        }
+        let captures = self.router.captures(thread, found, target.normal_path());
+        let mut path = rewrite.path(target, found.matched, captures.as_ref()).into_owned();
+        if let Some(query) = target.query() {
+            path.push(b'?');
+            path.extend_from_slice(query);
+        }
+        Some(path)
+    }
+}
