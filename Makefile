@@ -1,0 +1,33 @@
+# The two commands: `make demo` to see it run, `make test` for everything that CI runs.
+
+.POSIX:
+.PHONY: demo test bench test-packages bench-packages
+
+# gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
+# would start at once.
+TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless nghttp2-client openssl tomcat10-common
+BENCH_PACKAGES = nginx-light haproxy nghttp2-client valgrind
+
+demo:
+	cargo build --release --locked
+	@exec "$${CARGO_TARGET_DIR:-target}/release/haechi" demo
+
+# Two compilations of the dependencies: checked (clippy, rustdoc) and built (tests).
+test: test-packages
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked; \
+		else set -x; cargo test --locked --lib --bins --tests; fi
+	cargo test --locked --doc
+	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --offline check bans licenses sources; \
+		else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+
+bench: bench-packages
+	cargo bench --locked
+
+test-packages:
+	@.ci/packages $(TEST_PACKAGES)
+
+bench-packages:
+	@.ci/packages $(BENCH_PACKAGES)
