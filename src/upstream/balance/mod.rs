@@ -70,31 +70,19 @@ impl Balance {
         key: &Key<'_>,
         tried: &[u32],
     ) -> Option<&'s Arc<Server>> {
-        self.tiers().iter().find_map(|tier| {
-            let candidates = Candidates { servers, tier: *tier, tried };
-            match self {
-                Self::RoundRobin(turns) => turns.pick(candidates, thread),
-                Self::LeastConn(least) => least.pick(candidates, thread),
-                Self::Random(random) => random.pick(candidates, thread),
-                Self::IpHash(hash) => rendezvous::choose(candidates, hash.key(key.client)),
-                Self::Hash(_) => rendezvous::choose(candidates, hash::key(key)),
-            }
-        })
-    }
-
-    /// Which groups of servers are asked, one after the other.
-    fn tiers(&self) -> &'static [Tier] {
-        const TIERS: [Tier; 4] = [
-            Tier { backup: false, drain: false },
-            Tier { backup: true, drain: false },
-            Tier { backup: false, drain: true },
-            Tier { backup: true, drain: true },
-        ];
+        let all = Candidates { servers, tier: Tier::PRIMARY, tried };
         match self {
-            // Whoever comes by a hash may have a session on a draining server and on no other, so
-            // it is a better answer than none.
-            Self::IpHash(_) | Self::Hash(_) => &TIERS,
-            Self::RoundRobin(_) | Self::LeastConn(_) | Self::Random(_) => &TIERS[..2],
+            Self::RoundRobin(turns) => all.first(Tier::NEW_SESSIONS, |candidates| turns.pick(candidates, thread)),
+            Self::LeastConn(least) => all.first(Tier::NEW_SESSIONS, |candidates| least.pick(candidates, thread)),
+            Self::Random(random) => all.first(Tier::NEW_SESSIONS, |candidates| random.pick(candidates, thread)),
+            Self::IpHash(hash) => {
+                let key = hash.key(key.client);
+                all.first(Tier::EVERY, |candidates| rendezvous::choose(candidates, key))
+            }
+            Self::Hash(_) => {
+                let key = hash::key(key);
+                all.first(Tier::EVERY, |candidates| rendezvous::choose(candidates, key))
+            }
         }
     }
 }
@@ -106,6 +94,18 @@ struct Tier {
     drain: bool,
 }
 
+impl Tier {
+    const PRIMARY: Self = Self { backup: false, drain: false };
+    const BACKUP: Self = Self { backup: true, drain: false };
+
+    /// The tiers that get new sessions, best first.
+    const NEW_SESSIONS: &[Self] = &[Self::PRIMARY, Self::BACKUP];
+    /// Whoever comes by a hash may have a session on a draining server, so that one is a better
+    /// answer than none.
+    const EVERY: &[Self] =
+        &[Self::PRIMARY, Self::BACKUP, Self { backup: false, drain: true }, Self { backup: true, drain: true }];
+}
+
 /// The servers that may be chosen for one exchange.
 #[derive(Clone, Copy)]
 struct Candidates<'s, 't> {
@@ -114,7 +114,16 @@ struct Candidates<'s, 't> {
     tried: &'t [u32],
 }
 
-impl<'s, 't> Candidates<'s, 't> {
+impl<'s> Candidates<'s, '_> {
+    /// What `choose` finds in the best tier where it finds something.
+    fn first(
+        self,
+        tiers: &[Tier],
+        choose: impl Fn(Candidates<'s, '_>) -> Option<&'s Arc<Server>>,
+    ) -> Option<&'s Arc<Server>> {
+        tiers.iter().find_map(|tier| choose(Candidates { tier: *tier, ..self }))
+    }
+
     fn iter(self) -> impl Iterator<Item = &'s Arc<Server>> {
         self.positions().map(|(_, server)| server)
     }

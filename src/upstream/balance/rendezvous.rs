@@ -13,20 +13,34 @@ use std::sync::Arc;
 use super::{Candidates, Server, mix};
 
 pub(super) fn choose<'s>(candidates: Candidates<'s, '_>, key: u64) -> Option<&'s Arc<Server>> {
-    let mut best: Option<(u64, &Arc<Server>)> = None;
+    let mut best: Option<Draw> = None;
     for server in candidates.iter() {
-        let draw = minus_log2(mix(key ^ server.identity));
-        let better = best.is_none_or(|(least, chosen)| {
-            // draw / weight < least / chosen.weight, crosswise; 33 bits times 16 do not overflow.
-            let (left, right) = (draw * u64::from(chosen.weight), least * u64::from(server.weight));
-            // A tie goes by identity, since the order of the list may differ between hosts.
-            left < right || (left == right && server.identity < chosen.identity)
-        });
-        if better {
-            best = Some((draw, server));
+        let luck = mix(key ^ server.identity);
+        if best.as_ref().is_none_or(|best| best.loses_to(luck, server.weight)) {
+            best = Some(Draw { luck, cost: minus_log2(luck), server });
         }
     }
-    best.map(|(_, server)| server)
+    best.map(|draw| draw.server)
+}
+
+struct Draw<'s> {
+    luck: u64,
+    cost: u64,
+    server: &'s Arc<Server>,
+}
+
+impl Draw<'_> {
+    fn loses_to(&self, luck: u64, weight: u32) -> bool {
+        // Most comparisons end here, without a logarithm.
+        if luck <= self.luck && weight <= self.server.weight {
+            return false;
+        }
+        // cost / weight, crosswise; 33 bits times 16 do not overflow. A tie goes by luck, since the
+        // order of the list may differ between hosts.
+        let left = minus_log2(luck) * u64::from(self.server.weight);
+        let right = self.cost * u64::from(weight);
+        left < right || (left == right && luck > self.luck)
+    }
 }
 
 /// Bits after the binary point.
