@@ -1,0 +1,288 @@
+//! From [`Config`] to [`Snapshot`]: the only translator.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::certificates::Certificates;
+use super::upstreams::{Upstreams, upstream};
+use super::{Lasting, Listener, Route, ServerField, Site, Snapshot};
+use crate::codec::h1::HeadLimits;
+use crate::config::{self, Action, Config, HostPattern, Matcher};
+use crate::diagnostic::{Diagnostic, Faults, Spanned};
+use crate::handler::error_page::{ErrorPage, ErrorPages};
+use crate::handler::fixed::Fixed;
+use crate::handler::proxy::Proxy;
+use crate::handler::redirect::Redirect;
+use crate::handler::rewrite::{PathTemplate, Rewrite};
+use crate::handler::{Handler, static_files};
+use crate::message::HeaderRules;
+use crate::router::{Router, SiteRoutes};
+use crate::upstream::discovery::Addresses;
+
+/// Makes objects of what was written. Files that the config names are read here: certificates, CAs,
+/// error pages, the folders of sites. `previous` is what runs: what did not change is taken over.
+///
+/// # Errors
+/// Every fault at once; `previous` runs on.
+pub fn compile(
+    config: &Config,
+    lasting: &Lasting,
+    addresses: &Addresses,
+    previous: Option<&Snapshot>,
+    now: Instant,
+) -> Result<Snapshot, Faults> {
+    let mut compiler = Compiler { config, lasting, certificates: Certificates::new(config), faults: Vec::new() };
+    let upstreams: Vec<Arc<_>> = config
+        .upstreams
+        .iter()
+        .map(|written| {
+            Arc::new(upstream(written, lasting, addresses, &mut compiler.certificates, previous, now))
+        })
+        .collect();
+    let by_name = upstreams.iter().map(|upstream| (upstream.name.to_string(), Arc::clone(upstream))).collect();
+    let sites: Vec<CompiledSite> = config.sites.iter().map(|site| compiler.site(site, &by_name)).collect();
+    let mut listeners: Vec<Listener> =
+        config.listeners.iter().filter_map(|listener| compiler.listener(listener, &sites, previous)).collect();
+    listeners.sort_unstable_by_key(|listener| listener.id);
+    let error_pages = compiler.pages(&config.error_pages);
+    let Compiler { certificates, mut faults, .. } = compiler;
+    faults.extend(certificates.into_faults());
+    match Faults::new(config.sources.clone(), faults) {
+        Some(faults) => Err(faults),
+        None => Ok(Snapshot {
+            generation: previous.map_or(0, |snapshot| snapshot.generation) + 1,
+            listeners,
+            upstreams,
+            error_pages,
+        }),
+    }
+}
+
+struct Compiler<'c> {
+    config: &'c Config,
+    lasting: &'c Lasting,
+    certificates: Certificates<'c>,
+    faults: Vec<Diagnostic>,
+}
+
+/// A site before it is on any listener.
+struct CompiledSite {
+    name: Arc<str>,
+    hosts: Vec<String>,
+    matchers: SiteRoutes,
+    routes: Arc<Vec<Route>>,
+    error_pages: Arc<ErrorPages>,
+}
+
+impl Compiler<'_> {
+    fn listener(
+        &mut self,
+        written: &config::Listener,
+        sites: &[CompiledSite],
+        previous: Option<&Snapshot>,
+    ) -> Option<Listener> {
+        let name: Arc<str> = written.name.value.as_str().into();
+        let (id, connections) = self.lasting.listener(&name);
+        let tls = match &written.tls {
+            None => None,
+            Some(tls) => {
+                let before = previous.and_then(|snapshot| snapshot.listener(id));
+                // Its faults are told; a listener without its TLS must not come about.
+                Some(self.certificates.listener(tls, &written.protocols.value, &self.lasting.tickets, before)?)
+            }
+        };
+        let (matchers, sites) = self.sites_of(written, sites);
+        let router = match Router::new(&matchers, self.lasting.threads) {
+            Ok(router) => router,
+            Err(fault) => {
+                self.faults.push(Diagnostic::error(written.name.span, fault.to_string()));
+                return None;
+            }
+        };
+        Some(Listener {
+            id,
+            binds: written.bind.iter().map(|bind| bind.value).collect(),
+            protocols: written.protocols.value,
+            tls,
+            trusted_proxies: written.trusted_proxies.clone(),
+            timeouts: written.timeouts,
+            head_limits: HeadLimits {
+                head: written.limits.head,
+                fields: written.limits.headers,
+                target: written.limits.uri,
+            },
+            body_limit: written.limits.body,
+            stream_limit: written.limits.streams,
+            connection_limit: written.limits.connections,
+            connections,
+            redirect_to_https: written.redirect_to_https.as_ref().map(|port| port.value),
+            server_field: match &written.server_header {
+                config::ServerHeader::Pass => ServerField::Pass,
+                config::ServerHeader::Remove => ServerField::Remove,
+                config::ServerHeader::Text(text) => ServerField::Text(text.value.clone().into_bytes()),
+            },
+            request_id_field: written.request_id.as_ref().map(|name| name.value.clone().into_bytes()),
+            router,
+            sites,
+            cells: self.lasting.cells.listener(&name),
+            name,
+        })
+    }
+
+    fn sites_of(&self, written: &config::Listener, sites: &[CompiledSite]) -> (Vec<SiteRoutes>, Vec<Site>) {
+        let on_this = |site: &config::Site| match &site.listeners {
+            Some(names) => names.iter().any(|name| name.value == written.name.value),
+            None => written.redirect_to_https.is_none(),
+        };
+        let mut matchers = Vec::new();
+        let mut found = Vec::new();
+        for (_, site) in self.config.sites.iter().zip(sites).filter(|(written, _)| on_this(written)) {
+            matchers.push(SiteRoutes { hosts: site.hosts.clone(), ..site.matchers.clone() });
+            found.push(Site {
+                name: Arc::clone(&site.name),
+                routes: Arc::clone(&site.routes),
+                error_pages: Arc::clone(&site.error_pages),
+                cells: self.lasting.cells.site(&written.name.value, &site.name),
+            });
+        }
+        (matchers, found)
+    }
+
+    fn site(&mut self, written: &config::Site, upstreams: &Upstreams) -> CompiledSite {
+        let hosts: Vec<String> = written.hosts.iter().map(|host| host_text(&host.value)).collect();
+        let mut matchers = SiteRoutes::default();
+        let mut routes = Vec::new();
+        for route in &written.routes {
+            let number = routes.len();
+            match &route.matcher {
+                Matcher::Exact(path) => matchers.exact.push((path.value.clone(), number)),
+                Matcher::Prefix(path) => matchers.prefixes.push((path.value.clone(), number)),
+                Matcher::Regex(regex) => matchers.regexes.push((regex.value.clone(), number)),
+            }
+            let Some(handler) = self.handler(route, upstreams) else { continue };
+            routes.push(Route {
+                handler,
+                body_limit: route.limits.body.unwrap_or(u64::MAX),
+                request_rules: self.rules(&route.request_headers, route),
+                response_rules: self.rules(&route.response_headers, route),
+            });
+        }
+        CompiledSite {
+            name: hosts.first().map_or("", String::as_str).into(),
+            hosts,
+            matchers,
+            routes: Arc::new(routes),
+            error_pages: Arc::new(self.pages(&written.error_pages)),
+        }
+    }
+
+    /// The handler of a route; its faults are told.
+    fn handler(&mut self, route: &config::Route, upstreams: &Upstreams) -> Option<Handler> {
+        match &route.action {
+            Action::Files(files) => {
+                let strip_prefix = files.strip_prefix.then(|| match &route.matcher {
+                    Matcher::Prefix(path) | Matcher::Exact(path) => path.value.clone().into_bytes(),
+                    Matcher::Regex(_) => Vec::new(),
+                });
+                let opened = static_files::Root::open(files_spec(files, strip_prefix));
+                self.told(opened, files.root.span).map(Handler::Files)
+            }
+            Action::Proxy(proxy) => {
+                let rewrite = match &proxy.rewrite {
+                    Some(template) => {
+                        Rewrite::Template(self.told(PathTemplate::new(&template.value), template.span)?)
+                    }
+                    None if proxy.strip_prefix => Rewrite::StripPrefix,
+                    None => Rewrite::Keep,
+                };
+                Some(Handler::Proxy(Proxy {
+                    // The config's own check has told of a name that is not there.
+                    upstream: Arc::clone(upstreams.get(&proxy.upstream.value)?),
+                    rewrite,
+                    host: proxy.host.as_ref().map(|host| host.value.clone().into_bytes()),
+                    read_ahead: proxy.read_ahead,
+                    subject_field: proxy.client_certificate_header.as_ref().map(|name| name.value.clone().into_bytes()),
+                }))
+            }
+            Action::Redirect(redirect) => {
+                let made = Redirect::new(&redirect.to.value, redirect.status);
+                self.told(made, redirect.to.span).map(Handler::Redirect)
+            }
+            Action::Respond(respond) => Some(Handler::Respond(Fixed {
+                status: respond.status,
+                content_type: respond.content_type.value.clone().into_bytes(),
+                body: respond.body.clone().into(),
+            })),
+        }
+    }
+
+    fn rules(&mut self, written: &config::HeaderRules, route: &config::Route) -> HeaderRules {
+        let pairs = |list: &[(Spanned<String>, String)]| -> Vec<(String, String)> {
+            list.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
+        };
+        let removed: Vec<String> = written.remove.iter().map(|name| name.value.clone()).collect();
+        let made = HeaderRules::new(pairs(&written.set), pairs(&written.add), removed);
+        self.told(made, route.span).unwrap_or_default()
+    }
+
+    fn pages(&mut self, written: &[(u16, Spanned<std::path::PathBuf>)]) -> ErrorPages {
+        let mut pages = ErrorPages::default();
+        for (status, path) in written {
+            if let Some(page) = self.told(ErrorPage::load(&path.value), path.span) {
+                pages.push(*status, page);
+            }
+        }
+        pages
+    }
+
+    fn told<T, E: std::error::Error>(&mut self, made: Result<T, E>, span: crate::diagnostic::Span) -> Option<T> {
+        made.map_err(|fault| self.faults.push(Diagnostic::error(span, with_causes(&fault)))).ok()
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn with_causes(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut source = fault.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn host_text(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Exact(name) => name.clone(),
+        HostPattern::Wildcard(name) => format!("*.{name}"),
+        HostPattern::Any => "*".to_owned(),
+    }
+}
+
+fn files_spec(files: &config::Files, strip_prefix: Option<Vec<u8>>) -> static_files::Spec {
+    use static_files::{Coding, Symlinks};
+    static_files::Spec {
+        root: files.root.value.clone(),
+        strip_prefix,
+        index: files.index.clone(),
+        precompressed: files
+            .precompressed
+            .iter()
+            .map(|coding| match coding {
+                config::Precompressed::Br => Coding::Br,
+                config::Precompressed::Gzip => Coding::Gzip,
+                config::Precompressed::Zstd => Coding::Zstd,
+            })
+            .collect(),
+        cache_control: files.cache_control.as_ref().map(|value| value.value.clone()),
+        fallback: files.fallback.as_ref().map(|path| path.value.clone()),
+        listing: files.listing,
+        hidden: files.hidden,
+        symlinks: match files.symlinks {
+            config::Symlinks::Inside => Symlinks::Inside,
+            config::Symlinks::Follow => Symlinks::Follow,
+            config::Symlinks::Deny => Symlinks::Deny,
+        },
+    }
+}

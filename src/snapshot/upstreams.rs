@@ -1,0 +1,124 @@
+//! Upstreams: from names and numbers to objects.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::pki_types::ServerName;
+
+use super::certificates::Certificates;
+use super::{Lasting, Snapshot};
+use crate::config::{self, Config, HealthKind, HostPort};
+use crate::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
+use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
+use crate::upstream::health::{Check, CheckTls, Expect, HttpQuestion, Pace, Question};
+use crate::upstream::{Balance, Limit, Outbound, Server, Timeouts, Upstream};
+
+/// The upstreams of a config, by name.
+pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
+
+/// The names that a config's servers have, to be followed by the resolver.
+pub fn names(config: &Config) -> Vec<Arc<str>> {
+    let hosts = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
+    hosts
+        .filter_map(|server| match &server.address.value {
+            HostPort::Name { host, .. } => Some(Arc::from(host.as_str())),
+            HostPort::Ip(_) => None,
+        })
+        .collect()
+}
+
+/// Translates one upstream; faults of its TLS go to `certificates`.
+pub(super) fn upstream(
+    written: &config::Upstream,
+    lasting: &Lasting,
+    addresses: &Addresses,
+    certificates: &mut Certificates<'_>,
+    previous: Option<&Snapshot>,
+    now: Instant,
+) -> Upstream {
+    let name: Arc<str> = written.name.value.as_str().into();
+    let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
+    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, before));
+    let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
+    let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
+    let servers = expand(&name, &specs, addresses, &lasting.servers, now);
+    Upstream {
+        balance: balance(&written.balance, &servers, lasting.threads),
+        recipe: recipe(written, outbound.as_ref()),
+        check: written.health.as_ref().map(|health| Arc::new(check(health, outbound.as_ref()))),
+        timeouts: Timeouts {
+            connect: written.timeouts.connect,
+            response: written.timeouts.response,
+            idle: written.timeouts.idle,
+            queue: written.timeouts.queue,
+        },
+        name,
+        servers,
+        outbound,
+    }
+}
+
+fn spec(server: &config::Server, limit: Option<Limit>) -> ServerSpec {
+    let (host, port) = match &server.address.value {
+        HostPort::Ip(address) => (Host::Address(address.ip()), address.port()),
+        HostPort::Name { host, port } => (Host::Name(host.as_str().into()), *port),
+    };
+    ServerSpec {
+        host,
+        port,
+        label: server.name.as_deref().map(Arc::from),
+        weight: u32::from(server.weight),
+        backup: server.backup,
+        drain: server.drain,
+        limit,
+    }
+}
+
+fn balance(written: &config::Balance, servers: &[Arc<Server>], threads: usize) -> Balance {
+    match written {
+        config::Balance::RoundRobin => Balance::RoundRobin(RoundRobin::new(servers, threads)),
+        config::Balance::LeastConn => Balance::LeastConn(LeastConn::new(threads)),
+        config::Balance::Random => Balance::Random(Random::new(threads)),
+        config::Balance::IpHash { prefix, prefix_v6 } => {
+            Balance::IpHash(IpHash { prefix_v4: *prefix, prefix_v6: *prefix_v6 })
+        }
+        config::Balance::Hash(config::HashKey::Header(name)) => Balance::Hash(HashOn::Header(name.as_str().into())),
+        config::Balance::Hash(config::HashKey::Cookie(name)) => Balance::Hash(HashOn::Cookie(name.as_str().into())),
+    }
+}
+
+fn check(health: &config::Health, outbound: Option<&Outbound>) -> Check {
+    let question = match &health.kind {
+        HealthKind::Tcp => Question::Tcp,
+        HealthKind::Http { path } => Question::Http(HttpQuestion {
+            path: path.as_str().into(),
+            host: health.host.as_deref().map(Arc::from),
+            expect: Expect(health.expect.clone()),
+            body: health.body.as_deref().map(Arc::from),
+        }),
+    };
+    Check {
+        question,
+        tls: outbound.map(|outbound| CheckTls {
+            config: Arc::clone(&outbound.tls),
+            server_name: outbound.server_name.clone(),
+        }),
+        pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
+    }
+}
+
+/// Connections made with other trust or another name must not be mixed. Within one process only.
+fn recipe(written: &config::Upstream, outbound: Option<&Outbound>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match outbound {
+        None => 0_u8.hash(&mut hasher),
+        Some(outbound) => {
+            (Arc::as_ptr(&outbound.tls) as usize).hash(&mut hasher);
+            outbound.server_name.as_ref().map(ServerName::to_str).hash(&mut hasher);
+        }
+    }
+    written.name.value.hash(&mut hasher);
+    hasher.finish()
+}
