@@ -100,8 +100,19 @@ impl Known {
             19 => &[(b"if-unmodified-since", Self::IfUnmodifiedSince)],
             _ => &[],
         };
-        group.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map_or(Self::Other, |(_, kind)| *kind)
+        group.iter().find(|(known, _)| is_same_name(name, known)).map_or(Self::Other, |(_, kind)| *kind)
     }
+}
+
+/// Whether a token is this name, which has as many bytes, all of them small letters or `-`. Setting
+/// the bit that small letters have turns no other byte of a token into one of these.
+#[inline]
+fn is_same_name(token: &[u8], name: &[u8]) -> bool {
+    let (token_words, token_tail) = token.as_chunks::<8>();
+    let (name_words, name_tail) = name.as_chunks::<8>();
+    let small = u64::from_ne_bytes([0x20; 8]);
+    token_words.iter().zip(name_words).all(|(a, b)| u64::from_ne_bytes(*a) | small == u64::from_ne_bytes(*b))
+        && token_tail.iter().zip(name_tail).all(|(a, b)| a | 0x20 == *b)
 }
 
 /// One field as it is read.
@@ -176,8 +187,10 @@ impl Fields {
 
     /// Adds a field as two ranges of a text that [`fill`](Self::fill) brings: so a codec copies a head
     /// once, not field by field.
+    #[inline]
     pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>) {
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        // `fill` takes no text that is too long for this.
+        let place = |at: usize| at as u32;
         self.entries.push(Entry {
             known,
             name_start: place(name.start),
@@ -190,6 +203,10 @@ impl Fields {
     /// Brings the text of the fields that [`push_range`](Self::push_range) added to an empty list.
     pub fn fill(&mut self, text: &[u8]) {
         self.bytes.clear();
+        if u32::try_from(text.len()).is_err() {
+            self.entries.clear();
+            return;
+        }
         self.bytes.extend_from_slice(text);
     }
 
@@ -269,5 +286,41 @@ mod tests {
         fields.set("X-One", "3");
         let names: Vec<_> = fields.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
         assert_eq!(names, [(b"hOsT".to_vec(), b"a".to_vec()), (b"X-One".to_vec(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn names_are_known_in_any_case_and_only_whole() {
+        for (name, known) in [
+            ("Te", Known::Te),
+            ("DATE", Known::Date),
+            ("host", Known::Host),
+            ("If-Range", Known::IfRange),
+            ("KEEP-alive", Known::KeepAlive),
+            ("Content-Length", Known::ContentLength),
+            ("Transfer-Encoding", Known::TransferEncoding),
+            ("X-FORWARDED-Port", Known::XForwardedPort),
+            ("If-Unmodified-Since", Known::IfUnmodifiedSince),
+        ] {
+            assert_eq!(Known::of(name.as_bytes()), known, "{name}");
+            for at in 0..name.len() {
+                let mut near = name.as_bytes().to_vec();
+                near[at] = b'~';
+                assert_eq!(Known::of(&near), Known::Other, "{name} changed at {at}");
+                near.remove(at);
+                assert_eq!(Known::of(&near), Known::Other, "{name} without {at}");
+            }
+        }
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+
+    #[test]
+    fn ranges_read_from_the_text_that_fills_them() {
+        let mut fields = Fields::default();
+        fields.push_range(Known::Host, 1..5, 7..8);
+        fields.push_range(Known::Other, 9..10, 99..100);
+        fields.fill(b" Host: a X");
+        fields.push("Y", "z");
+        let read: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
+        assert_eq!(read, [(&b"Host"[..], &b"a"[..]), (b"X", b""), (b"Y", b"z")]);
     }
 }

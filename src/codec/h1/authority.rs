@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::cursor::byte_set;
+
 /// Whether these bytes are an authority of an http URI: a host that is not empty (RFC 9110 §4.2.1),
 /// no user information (§4.2.4), and a port of at most 65535.
 pub(super) fn is_authority(bytes: &[u8]) -> bool {
@@ -14,16 +16,20 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
 }
 
 /// `reg-name` (RFC 3986 §3.2.2), of which an IPv4 address is a special case.
-fn is_reg_name(mut name: &[u8]) -> bool {
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
     loop {
-        match name {
+        let plain = rest.iter().position(|byte| !REG_NAME[*byte as usize]).unwrap_or(rest.len());
+        match &rest[plain..] {
             [] => return true,
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => name = rest,
-            [byte, rest @ ..] if byte.is_ascii_alphanumeric() || b"-.~_!$&'()*+,;=".contains(byte) => name = rest,
+            [b'%', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = behind,
             _ => return false,
         }
     }
 }
+
+/// `unreserved` and `sub-delims`.
+static REG_NAME: [bool; 256] = byte_set(b"-._~!$&'()*+,;=");
 
 /// An address in brackets. Zones (RFC 6874) mean something on one host only, and there are no
 /// addresses of future versions.

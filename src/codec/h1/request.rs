@@ -52,7 +52,6 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
     }
     let Some(target) = read_request_line(cursor, limits, head)? else { return Ok(None) };
 
-    let section = cursor.at();
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let (mut host, mut expects_continue, mut upgrade) = (None, false, false);
     loop {
@@ -76,13 +75,9 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
             Known::Expect => expects_continue |= read_expect(head.version, text)?,
             _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
         }
-        head.fields.push_range(
-            known,
-            name.start - section..name.end - section,
-            value.start - section..value.end - section,
-        );
+        head.fields.push_range(known, name, value);
     }
-    head.fields.fill(cursor.slice(section..cursor.at()));
+    head.fields.fill(cursor.slice(0..cursor.at()));
     settle_authority(&target, host, head)?;
 
     let framing = lengths.framing(Framing::None);
@@ -183,15 +178,14 @@ impl<'a> Target<'a> {
     }
 
     fn write(&self, head: &mut RequestHead) {
-        let path: &[u8] = match self {
-            Self::Origin(path) => path,
+        let path = match self {
             // RFC 9112 §3.2.4: OPTIONS without path and query is sent on as `*`.
             Self::Absolute { path: b"", .. } if head.method == Method::Options => b"*",
-            Self::Absolute { path, .. } => path,
+            Self::Origin(path) | Self::Absolute { path, .. } => *path,
             Self::Asterisk => b"*",
         };
         // RFC 9112 §3.2.1: an empty path is sent as `/`.
-        if !path.starts_with(b"/") && path != b"*" {
+        if let [] | [b'?', ..] = path {
             head.target.push(b'/');
         }
         head.target.extend_from_slice(path);
@@ -205,21 +199,20 @@ fn strip_prefix_ignoring_case<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a 
 
 /// One authority for whoever reads the request: that of Host.
 fn settle_authority(target: &Target<'_>, host: Option<&[u8]>, head: &mut RequestHead) -> Result<(), RequestFault> {
-    match (target, host) {
-        // RFC 9112 §3.2.2 has the target win. A server behind that reads Host would be asked for
-        // another site than the one whose rules were applied.
-        (Target::Absolute { authority, .. }, Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-            Err(RequestFault::HostDiffers)
-        }
-        (_, Some(_)) => Ok(()),
-        // RFC 9112 §3.2: HTTP/1.1 without Host is answered with 400, whatever the target's form.
-        (_, None) if head.version != Version::Http10 => Err(RequestFault::HostMissing),
-        (Target::Absolute { authority, .. }, None) => {
-            head.fields.push_known(Known::Host, b"Host", authority);
-            Ok(())
-        }
-        (_, None) => Ok(()),
+    // RFC 9112 §3.2: HTTP/1.1 without Host is answered with 400, whatever the target's form.
+    if host.is_none() && head.version != Version::Http10 {
+        return Err(RequestFault::HostMissing);
     }
+    if let Target::Absolute { authority, .. } = target {
+        match host {
+            None => head.fields.push_known(Known::Host, b"Host", authority),
+            // RFC 9112 §3.2.2 has the target win. A server behind that reads Host would be asked for
+            // another site than the one whose rules were applied.
+            Some(host) if !host.eq_ignore_ascii_case(authority) => return Err(RequestFault::HostDiffers),
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether the client expects 100 (Continue); nothing else can be expected (RFC 9110 §10.1.1).

@@ -58,7 +58,6 @@ fn read(
         return Ok(None);
     }
 
-    let section = cursor.at();
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let mut keep_alive_timeout = None;
     loop {
@@ -78,13 +77,9 @@ fn read(
             Known::KeepAlive => keep_alive_timeout = keep_alive_timeout.or_else(|| read_keep_alive(text)),
             _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
         }
-        head.fields.push_range(
-            known,
-            name.start - section..name.end - section,
-            value.start - section..value.end - section,
-        );
+        head.fields.push_range(known, name, value);
     }
-    head.fields.fill(cursor.slice(section..cursor.at()));
+    head.fields.fill(cursor.slice(0..cursor.at()));
 
     let framing = match head.status {
         // RFC 9112 §6.3 item 1: these have no body, whatever the fields say.
