@@ -290,3 +290,6 @@ fn is_no_sendfile(error: &io::Error) -> bool {
 fn truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,6 @@ impl Slot {
         size_of::<Self>() + key.len() + self.entry.weight()
     }
 }
+
+#[cfg(test)]
+mod tests;

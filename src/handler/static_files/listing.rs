@@ -116,3 +116,70 @@ fn escape(text: &str) -> String {
     }
     safe
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> Name {
+        Name { bytes: name.into(), kind: Kind::File { size: 7, modified: Some(SystemTime::UNIX_EPOCH) } }
+    }
+
+    #[test]
+    fn names_are_escaped_and_sorted() {
+        let names = vec![
+            file("z\"><script>"),
+            file("a&b.txt"),
+            file("javascript:x"),
+            Name { bytes: b"zoo".to_vec(), kind: Kind::Directory },
+            Name { bytes: b"\xff?#%".to_vec(), kind: Kind::Link },
+        ];
+        let page = render(b"/<i>/", names, false);
+        assert!(!page.contains("<script>") && !page.contains("<i>"), "{page}");
+        assert!(page.contains("<h1>/&lt;i&gt;/</h1>"), "{page}");
+        let links: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let expected = ["../", "./zoo/", "./a&b.txt", "./javascript:x", "./z%22%3E%3Cscript%3E", "./%FF%3F%23%25"];
+        assert_eq!(links, expected);
+        assert!(page.contains("7<td>Thu, 01 Jan 1970 00:00:00 GMT"), "{page}");
+    }
+
+    #[test]
+    fn the_top_has_no_way_up_and_a_cut_is_told() {
+        let page = render(b"/", vec![], true);
+        assert!(!page.contains("../"));
+        assert!(page.contains("more files"));
+    }
+
+    #[test]
+    fn only_what_can_be_asked_for_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["plain", ".hidden", "back\\slash", "twice%2Fencoded"] {
+            std::fs::write(root.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("plain", root.path().join("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("pipe"), FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        let seen = |hidden, links| {
+            let directory = OwnedFd::from(std::fs::File::open(root.path()).unwrap());
+            let (names, cut) = read(&directory, hidden, links).unwrap();
+            assert!(!cut);
+            let mut names: Vec<_> = names.into_iter().map(|name| String::from_utf8(name.bytes).unwrap()).collect();
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(seen(false, true), "folder link plain");
+        assert_eq!(seen(false, false), "folder plain");
+        assert_eq!(seen(true, false), ".hidden folder plain");
+    }
+
+    #[test]
+    fn a_large_directory_is_cut() {
+        let root = tempfile::tempdir().unwrap();
+        for n in 0..=MAX_NAMES {
+            std::fs::write(root.path().join(n.to_string()), "").unwrap();
+        }
+        let (names, cut) = read(&OwnedFd::from(std::fs::File::open(root.path()).unwrap()), false, false).unwrap();
+        assert_eq!((names.len(), cut), (MAX_NAMES, true));
+    }
+}

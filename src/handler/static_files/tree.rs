@@ -143,3 +143,6 @@ fn walk(root: &OwnedFd, path: &[u8], mut links: usize) -> rustix::io::Result<Own
     let here = behind.last().unwrap_or(root);
     openat(here, ".", READ | OFlags::DIRECTORY, Mode::empty())
 }
+
+#[cfg(test)]
+mod tests;
