@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::access_record::{Record, TlsPart, UpstreamPart};
+use super::stamp::{Stamp, digits};
 
 /// Of each text this much is written: the default limit of a request-target.
 const TEXT_MAX: usize = 8 << 10;
@@ -131,13 +132,6 @@ fn seconds(out: &mut Vec<u8>, key: &[u8], took: Duration) {
     digits(out, took.subsec_micros(), 1_000_000);
 }
 
-/// A number with leading zeros; `over` is the first power of ten above its places.
-fn digits(out: &mut Vec<u8>, number: u32, over: u32) {
-    let mut buffer = itoa::Buffer::new();
-    let figures = buffer.format(over + number % over).as_bytes();
-    out.extend_from_slice(figures.get(1..).unwrap_or_default());
-}
-
 fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -222,52 +216,6 @@ fn is_special(byte: u8) -> bool {
 
 fn hex(out: &mut Vec<u8>, byte: u8, figures: &[u8; 16]) {
     out.extend_from_slice(&[figures[usize::from(byte >> 4)], figures[usize::from(byte & 15)]]);
-}
-
-/// The text of one second, which many lines share. Times are UTC.
-#[derive(Clone, Debug)]
-pub struct Stamp {
-    second: Option<u64>,
-    /// `2026-01-31T12:00:00`
-    rfc3339: [u8; 19],
-    /// `31/Jan/2026:12:00:00 +0000`
-    common: [u8; 26],
-}
-
-impl Default for Stamp {
-    fn default() -> Self {
-        Self { second: None, rfc3339: *b"1970-01-01T00:00:00", common: *b"01/Jan/1970:00:00:00 +0000" }
-    }
-}
-
-impl Stamp {
-    fn set(&mut self, second: u64) {
-        if self.second == Some(second) {
-            return;
-        }
-        self.second = Some(second);
-        let Some(at) = i64::try_from(second).ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok())
-        else {
-            return;
-        };
-        let mut figures = Vec::with_capacity(14);
-        digits(&mut figures, at.year().unsigned_abs(), 10_000);
-        for two in [u8::from(at.month()), at.day(), at.hour(), at.minute(), at.second()] {
-            digits(&mut figures, two.into(), 100);
-        }
-        let (year, month, day) = (&figures[..4], &figures[4..6], &figures[6..8]);
-        let name = at.month().to_string();
-        fill(&mut self.rfc3339, &[year, b"-", month, b"-", day, b"T"], &figures[8..]);
-        fill(&mut self.common, &[day, b"/", &name.as_bytes()[..3], b"/", year, b":"], &figures[8..]);
-    }
-}
-
-/// Date first, then `HHMMSS` as `HH:MM:SS`; what stands behind is left.
-fn fill(text: &mut [u8], date: &[&[u8]], time: &[u8]) {
-    let clock = [&time[..2], b":", &time[2..4], b":", &time[4..]];
-    for (place, byte) in text.iter_mut().zip(date.iter().chain(&clock).copied().flatten()) {
-        *place = *byte;
-    }
 }
 
 #[cfg(test)]

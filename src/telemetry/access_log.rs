@@ -15,9 +15,10 @@ use std::{io, mem};
 use crossbeam_utils::CachePadded;
 use thiserror::Error;
 
-use super::access_format::{Format, Stamp};
+use super::access_format::Format;
 use super::access_record::Record;
 use super::access_writer::{Output, Writer};
+use super::stamp::Stamp;
 use super::{Counter, PerThread, ThreadId};
 
 /// A full buffer is handed over.

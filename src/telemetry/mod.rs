@@ -17,8 +17,9 @@ pub mod names;
 mod per_thread;
 mod registry;
 mod site_cells;
+mod stamp;
 
-pub use access_format::{Format, Stamp};
+pub use access_format::Format;
 pub use access_log::{AccessLog, Destination, LineCounts, OpenFault, Opened, ThreadLog};
 pub use access_record::{Record, TlsPart, UpstreamPart};
 pub use control::{Control, Expiry};
@@ -29,3 +30,4 @@ pub use named_counters::NamedCounters;
 pub use per_thread::{PerThread, ThreadId};
 pub use registry::{Registry, SiteKey};
 pub use site_cells::{Outcome, SiteCells};
+pub use stamp::{Stamp, rfc3339};

@@ -1,0 +1,112 @@
+//! What /status says, as JSON.
+
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::telemetry;
+
+/// The state of the whole process at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The version that runs.
+    pub version: &'static str,
+    /// Where the process is in its life.
+    pub phase: Phase,
+    /// How long it runs.
+    pub uptime_seconds: u64,
+    /// The generation of the config that is served.
+    pub generation: u64,
+    /// The config that is served.
+    pub config: ConfigStatus,
+    /// Every listener.
+    pub listeners: Vec<ListenerStatus>,
+    /// Every upstream.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// Every certificate that is known.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Not every listener accepts yet.
+    Starting,
+    /// Clients are served.
+    Serving,
+    /// Clients are served to their end; new ones should go elsewhere.
+    Draining,
+}
+
+/// Where the config came from and how its newest edit fared.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConfigStatus {
+    /// The main file.
+    pub path: String,
+    /// When the config was taken that is served.
+    #[serde(serialize_with = "rfc3339")]
+    pub loaded_at: SystemTime,
+    /// Why the newest config was refused, as the log said it; `None`: it is served.
+    pub last_error: Option<String>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// The addresses it is bound to.
+    pub bind: Vec<String>,
+    /// How many connections it may have open.
+    pub connections_limit: u64,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its servers, in the config's order.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is; `None`: its name does not resolve.
+    pub address: Option<String>,
+    /// `up`, `down` or `unknown`.
+    pub health: &'static str,
+    /// Since when.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: SystemTime,
+    /// Why.
+    pub reason: String,
+    /// Exchanges under way on it.
+    pub active: u32,
+    /// Its share of the work.
+    pub weight: u32,
+    /// Whether it is used only when no other is left.
+    pub backup: bool,
+    /// Whether it gets no new sessions.
+    pub drain: bool,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateStatus {
+    /// The listener that shows it.
+    pub listener: String,
+    /// The names it stands for.
+    pub names: Vec<String>,
+    /// Its last moment.
+    #[serde(serialize_with = "rfc3339")]
+    pub expires_at: SystemTime,
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&telemetry::rfc3339(*time))
+}
