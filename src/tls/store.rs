@@ -1,0 +1,281 @@
+//! The certificates of a listener, found by the name that the client asks for.
+//!
+//! Every pair is read and checked when the store is made, so that a start or `haechi check` tells
+//! every fault; a reload takes over what did not change, by a hash of the files. A handshake asks
+//! two hash maps and clones one `Arc`.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use super::certificate::{Certificate, LoadFault, Pair, PairText};
+
+/// Which certificates a listener shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Those listed, in order.
+    pub certificates: Vec<Pair>,
+    /// A directory: every NAME.crt in it with its NAME.key.
+    pub directory: Option<PathBuf>,
+}
+
+/// Certificates by name.
+///
+/// An exact name wins over a wildcard, which stands for one label (RFC 6125 §6.4.3). Without a
+/// name, or for a name that no certificate has, the first listed is shown, else the first of the
+/// directory by name. Where several have the same name, the first whose key fits the client's
+/// signature schemes is shown, keys other than RSA before RSA: they sign at a fraction of the cost.
+#[derive(Debug)]
+pub struct Store {
+    certificates: Vec<Arc<Certificate>>,
+    exact: HashMap<Box<str>, Twins>,
+    /// `*.example` stands here as `example`.
+    below: HashMap<Box<str>, Twins>,
+    default: Twins,
+}
+
+/// A thread for fewer pairs than this costs more than it saves.
+const MIN_SHARE: usize = 64;
+
+/// The certificates of one name, best first.
+type Twins = Vec<Arc<Certificate>>;
+
+impl Store {
+    /// Reads every pair; of `previous`, the store of the snapshot before, unchanged ones are kept.
+    ///
+    /// # Errors
+    /// Every fault of every file.
+    pub fn load(spec: &StoreSpec, previous: Option<&Self>) -> Result<Self, Vec<LoadFault>> {
+        let mut faults = Vec::new();
+        let mut pairs = spec.certificates.clone();
+        if let Some(directory) = &spec.directory {
+            for pair in pairs_in(directory) {
+                pair.map_or_else(|fault| faults.push(fault), |pair| pairs.push(pair));
+            }
+        }
+        let mut certificates = Vec::with_capacity(pairs.len());
+        for loaded in load_all(&pairs, previous) {
+            loaded.map_or_else(|fault| faults.push(fault), |certificate| certificates.push(certificate));
+        }
+        if certificates.is_empty() && faults.is_empty() {
+            faults.push(LoadFault::Empty { directory: spec.directory.clone() });
+        }
+        if faults.is_empty() { Ok(Self::new(certificates)) } else { Err(faults) }
+    }
+
+    /// Every certificate, listed ones first.
+    #[must_use]
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    /// What a client is shown that asks for this name (in lower case); `fits` says whether it can
+    /// verify the key. If none fits, the best one is shown and the handshake says why it fails.
+    pub fn find(&self, name: Option<&str>, fits: impl Fn(&Certificate) -> bool) -> Option<&Arc<Certificate>> {
+        let exact = name.and_then(|name| self.exact.get(name));
+        let below = name.and_then(|name| name.split_once('.')).and_then(|(_, parent)| self.below.get(parent));
+        let named = exact.into_iter().chain(below).flatten();
+        let choices = || named.clone().chain(self.default.iter().filter(|_| exact.is_none() && below.is_none()));
+        choices().find(|certificate| fits(certificate)).or_else(|| choices().next())
+    }
+
+    fn new(certificates: Vec<Arc<Certificate>>) -> Self {
+        let default = default_twins(&certificates);
+        let mut store = Self { certificates, exact: HashMap::new(), below: HashMap::new(), default };
+        for certificate in &store.certificates {
+            for name in certificate.names() {
+                let (map, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut store.below, parent),
+                    None => (&mut store.exact, name.as_str()),
+                };
+                map.entry(name.into()).or_default().push(Arc::clone(certificate));
+            }
+        }
+        for twins in store.exact.values_mut().chain(store.below.values_mut()) {
+            // The sort is stable, so the listed order stands within a kind.
+            twins.sort_by_key(|certificate| certificate.is_rsa());
+        }
+        store
+    }
+}
+
+impl ResolvesServerCert for Store {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let fits = |certificate: &Certificate| certificate.certified().key.choose_scheme(schemes).is_some();
+        self.find(hello.server_name(), fits).map(|certificate| Arc::clone(certificate.certified()))
+    }
+}
+
+/// The first certificate and those that share its first name.
+fn default_twins(certificates: &[Arc<Certificate>]) -> Twins {
+    let Some((first, others)) = certificates.split_first() else { return Twins::new() };
+    let name = first.names().first();
+    let shares_name = |other: &&Arc<Certificate>| name.is_some_and(|name| other.names().contains(name));
+    [first].into_iter().chain(others.iter().filter(shares_name)).cloned().collect()
+}
+
+/// In the order of their names.
+fn pairs_in(directory: &Path) -> Vec<Result<Pair, LoadFault>> {
+    let mut certs = match crt_files(directory) {
+        Ok(certs) => certs,
+        Err(source) => return vec![Err(LoadFault::Unreadable { path: directory.to_owned(), source })],
+    };
+    certs.sort();
+    let pair = |cert: PathBuf| {
+        let key = cert.with_extension("key");
+        if key.exists() { Ok(Pair { cert, key }) } else { Err(LoadFault::Lonely { cert, key }) }
+    };
+    certs.into_iter().map(pair).collect()
+}
+
+fn crt_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "crt") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Thousands of pairs are a second's work for one core, so the cores share it.
+fn load_all(pairs: &[Pair], previous: Option<&Store>) -> Vec<Result<Arc<Certificate>, LoadFault>> {
+    let known: HashMap<&Path, &Arc<Certificate>> = previous
+        .iter()
+        .flat_map(|store| &store.certificates)
+        .map(|certificate| (certificate.pair().cert.as_path(), certificate))
+        .collect();
+    let load = |pair: &Pair| {
+        let text = PairText::read(pair)?;
+        match known.get(pair.cert.as_path()) {
+            Some(certificate) if certificate.is_of(pair, text.hash) => Ok(Arc::clone(certificate)),
+            _ => Certificate::parse(pair, &text).map(Arc::new),
+        }
+    };
+    let share = pairs.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(MIN_SHARE);
+    let mut loaded: Vec<_> = pairs.iter().map(|_| None).collect();
+    thread::scope(|scope| {
+        for (pairs, slots) in pairs.chunks(share).zip(loaded.chunks_mut(share)) {
+            scope.spawn(move || {
+                for (pair, slot) in pairs.iter().zip(slots) {
+                    *slot = Some(load(pair));
+                }
+            });
+        }
+    });
+    loaded.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::tls::tests::minted::{Authority, new_folder};
+
+    fn shown(store: &Store, name: Option<&str>) -> String {
+        store.find(name, |_| true).unwrap().pair().cert.file_stem().unwrap().to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn names_choose_the_certificate() {
+        let (listed, directory) = (new_folder(), new_folder());
+        let authority = Authority::new("ca");
+        authority.server(&["b.example"]).write(&directory, "b");
+        authority.server(&["*.example"]).write(&directory, "a");
+        let first = authority.server(&["z.example"]).write(&listed, "z");
+        let spec = StoreSpec { certificates: vec![first], directory: Some(directory.path().to_owned()) };
+        let store = Store::load(&spec, None).unwrap();
+        for (name, expected) in [
+            (Some("b.example"), "b"),
+            (Some("c.example"), "a"),
+            (Some("x.c.example"), "z"),
+            (Some("example"), "z"),
+            (Some("z.example"), "z"),
+            (Some("other"), "z"),
+            (None, "z"),
+        ] {
+            assert_eq!(shown(&store, name), expected, "{name:?}");
+        }
+        let spec = StoreSpec { certificates: Vec::new(), directory: spec.directory };
+        assert_eq!(shown(&Store::load(&spec, None).unwrap(), None), "a");
+    }
+
+    #[test]
+    fn twins_are_chosen_by_what_the_client_can_verify() {
+        let folder = new_folder();
+        let authority = Authority::new("ca");
+        let rsa = authority.rsa_server(&["a"]).write(&folder, "rsa");
+        let ecdsa = authority.server(&["a"]).write(&folder, "ecdsa");
+        let store = Store::load(&StoreSpec { certificates: vec![rsa, ecdsa], directory: None }, None).unwrap();
+        assert_eq!(shown(&store, Some("a")), "ecdsa");
+        for name in [Some("a"), None] {
+            let of_kind = |rsa: bool| store.find(name, |certificate| certificate.is_rsa() == rsa).unwrap().is_rsa();
+            assert!(of_kind(true) && !of_kind(false), "{name:?}");
+            assert!(store.find(name, |_| false).is_some());
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_what_did_not_change() {
+        let folder = new_folder();
+        let authority = Authority::new("ca");
+        let kept = authority.server(&["kept"]).write(&folder, "kept");
+        let changed = authority.server(&["changed"]).write(&folder, "changed");
+        let spec = StoreSpec { certificates: vec![kept, changed], directory: None };
+        let before = Store::load(&spec, None).unwrap();
+        authority.server(&["new"]).write(&folder, "changed");
+        let after = Store::load(&spec, Some(&before)).unwrap();
+        assert!(Arc::ptr_eq(&before.certificates()[0], &after.certificates()[0]));
+        assert_eq!(shown(&after, Some("new")), "changed");
+        assert_eq!(shown(&after, Some("changed")), "kept");
+    }
+
+    #[test]
+    fn every_fault_is_told() {
+        let folder = new_folder();
+        fs::write(folder.path().join("lonely.crt"), "").unwrap();
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let missing = Pair { cert: "no.crt".into(), key: "no.key".into() };
+        let spec = StoreSpec { certificates: vec![missing], directory: Some(folder.path().to_owned()) };
+        let faults = Store::load(&spec, None).unwrap_err();
+        assert!(matches!(faults[..], [LoadFault::Lonely { .. }, LoadFault::Unreadable { .. }]), "{faults:?}");
+        let empty = new_folder();
+        for directory in [None, Some(empty.path().to_owned())] {
+            let faults = Store::load(&StoreSpec { certificates: Vec::new(), directory }, None).unwrap_err();
+            assert!(matches!(faults[..], [LoadFault::Empty { .. }]));
+        }
+        let spec = StoreSpec { certificates: Vec::new(), directory: Some(empty.path().join("no")) };
+        assert!(matches!(Store::load(&spec, None).unwrap_err()[..], [LoadFault::Unreadable { .. }]));
+    }
+
+    #[test]
+    fn thousands_of_certificates_load_and_are_found() {
+        const COUNT: usize = 5_000;
+        let folder = new_folder();
+        let authority = Authority::new("ca");
+        let server = authority.server(&["x"]);
+        for number in 0..COUNT {
+            server.renamed(&authority, &format!("site{number}.example")).write(&folder, &format!("{number:04}"));
+        }
+        let spec = StoreSpec { certificates: Vec::new(), directory: Some(folder.path().to_owned()) };
+        let start = Instant::now();
+        let store = Store::load(&spec, None).unwrap();
+        let loaded = start.elapsed();
+        let again = Store::load(&spec, Some(&store)).unwrap();
+        println!("loaded in {loaded:?}, reloaded in {:?}", start.elapsed() - loaded);
+        assert_eq!(shown(&again, Some("site4711.example")), "4711");
+        assert!(store.certificates().iter().zip(again.certificates()).all(|(one, other)| Arc::ptr_eq(one, other)));
+    }
+}
