@@ -2,7 +2,8 @@
 
 use crate::telemetry::exposition::{Page, Samples};
 use crate::telemetry::names::{self, Family};
-use crate::telemetry::{Outcome, Totals};
+use crate::telemetry::{Counter, Outcome, Totals};
+use crate::upstream::{Health, Server, ServerCells, Upstream};
 
 /// What is known about one server at a scrape, summed over the threads.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,45 @@ pub fn server_families<'a>(page: &mut Page, servers: impl IntoIterator<Item = Se
 }
 
 impl<'a> ServerCounts<'a> {
+    /// The counts of this server of this upstream now.
+    #[must_use]
+    pub fn of(upstream: &'a Upstream, server: &'a Server) -> Self {
+        let state = &server.state;
+        let sum = |counter: fn(&ServerCells) -> &Counter| -> u64 {
+            state.metrics.iter().map(|cells| counter(cells).value()).sum()
+        };
+        let mut first_byte = Totals::default();
+        let mut responses = [0; 5];
+        for cells in state.metrics.iter() {
+            cells.first_byte.add_to(&mut first_byte);
+            for (total, count) in responses.iter_mut().zip(&cells.responses) {
+                *total += count.value();
+            }
+        }
+        Self {
+            upstream: &upstream.name,
+            server: &server.name,
+            up: server.address.is_some() && state.health() != Health::Down,
+            drain: server.drain,
+            active: state.in_use(),
+            requests: sum(|cells| &cells.requests),
+            responses,
+            failures: vec![
+                ("connect", sum(|cells| &cells.failures.connect)),
+                ("timeout", sum(|cells| &cells.failures.timeout)),
+                ("reset", sum(|cells| &cells.failures.reset)),
+                ("protocol", sum(|cells| &cells.failures.protocol)),
+                ("queue", sum(|cells| &cells.failures.queue)),
+            ],
+            retries: sum(|cells| &cells.retries),
+            connects: sum(|cells| &cells.connects),
+            reused: sum(|cells| &cells.reused),
+            bytes_sent: sum(|cells| &cells.bytes_sent),
+            bytes_received: sum(|cells| &cells.bytes_received),
+            first_byte,
+        }
+    }
+
     fn labels(&self) -> [&'a str; 2] {
         [self.upstream, self.server]
     }

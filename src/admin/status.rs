@@ -1,10 +1,11 @@
 //! What /status says, as JSON.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
 use crate::telemetry;
+use crate::upstream::{Server, Upstream};
 
 /// The state of the whole process at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -71,6 +72,15 @@ pub struct UpstreamStatus {
     pub servers: Vec<ServerStatus>,
 }
 
+impl UpstreamStatus {
+    /// The status of this upstream; `now` and `wall` are the same moment on both clocks.
+    #[must_use]
+    pub fn of(upstream: &Upstream, now: Instant, wall: SystemTime) -> Self {
+        let servers = upstream.servers.iter().map(|server| ServerStatus::of(server, now, wall)).collect();
+        Self { name: upstream.name.to_string(), servers }
+    }
+}
+
 /// One server of an upstream.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerStatus {
@@ -86,13 +96,31 @@ pub struct ServerStatus {
     /// Why.
     pub reason: String,
     /// Exchanges under way on it.
-    pub active: u32,
+    pub active: u64,
     /// Its share of the work.
     pub weight: u32,
     /// Whether it is used only when no other is left.
     pub backup: bool,
     /// Whether it gets no new sessions.
     pub drain: bool,
+}
+
+impl ServerStatus {
+    fn of(server: &Server, now: Instant, wall: SystemTime) -> Self {
+        let verdict = server.state.verdict();
+        let since = wall.checked_sub(now.saturating_duration_since(verdict.since)).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            name: server.name.to_string(),
+            address: server.address.map(|address| address.to_string()),
+            health: server.state.health().as_str(),
+            since,
+            reason: verdict.reason.to_string(),
+            active: server.state.in_use(),
+            weight: server.weight,
+            backup: server.backup,
+            drain: server.drain,
+        }
+    }
 }
 
 /// A certificate.

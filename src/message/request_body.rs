@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::codec::h1::{self, BodyDecoder, BodyFault, Framing};
 use super::hop_by_hop::TooManyTokens;
-use crate::head::{Fields, ResponseHead};
+use crate::head::{Fields, Known, ResponseHead};
 use crate::net::{Buffer, Deadline, Scratch, Stream};
 
 /// Why a request body did not come whole. All of them are the client's doing.
@@ -437,8 +437,9 @@ impl H2Body {
 
     fn keep_trailers(&mut self, trailers: &http::HeaderMap) {
         for (name, value) in trailers {
-            if h1::may_be_trailer(name.as_str().as_bytes()) {
-                self.trailers.push(name.as_str(), value.as_bytes());
+            let known = Known::of(name.as_str().as_bytes());
+            if h1::may_trail(known, name.as_str().as_bytes()) {
+                self.trailers.push_known(known, name.as_str().as_bytes(), value.as_bytes());
             }
         }
     }

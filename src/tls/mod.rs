@@ -7,7 +7,7 @@
 //!
 //! A [`Store`] finds certificates by name, [`server_config`] joins it with a [`ServerPolicy`] and
 //! the process's [`Tickets`]; [`OutboundTls`] is the other direction. [`HandshakeFailure`] says
-//! why a handshake came to nothing, [`TlsFacts`] what one that succeeded agreed on.
+//! why a handshake came to nothing, [`facts`] what one that succeeded agreed on.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,7 +27,7 @@ mod subject;
 
 pub use authorities::Authorities;
 pub use certificate::{Certificate, LoadFault, Pair};
-pub use facts::TlsFacts;
+pub use facts::facts;
 pub use failure::HandshakeFailure;
 pub use mint::{MintFault, mint};
 pub use outbound::{OutboundSpec, OutboundTls};

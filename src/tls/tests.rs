@@ -97,7 +97,7 @@ fn shake(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, name: &str) -> 
     server.process_new_packets().unwrap();
     server.reader().read_exact(&mut text).unwrap();
     assert_eq!(&text, b"hello");
-    Ok(TlsFacts::of(&server))
+    Ok(facts(&server))
 }
 
 fn failure(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, name: &str) -> &'static str {

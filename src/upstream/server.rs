@@ -89,6 +89,14 @@ impl ServerState {
         self.metrics.of(thread)
     }
 
+    /// Leases in use now, summed over the threads. Control side only.
+    #[must_use]
+    pub fn in_use(&self) -> u64 {
+        let ended: u64 = self.metrics.iter().map(|cells| cells.leases_ended.value()).sum();
+        let started: u64 = self.metrics.iter().map(|cells| cells.leases_started.value()).sum();
+        started.saturating_sub(ended)
+    }
+
     /// Why its health is what it is. Control side only.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -19,7 +19,7 @@ mod request;
 mod response;
 mod write;
 
-pub use body::{BodyDecoder, Run};
+pub use body::{BodyDecoder, Run, may_trail};
 pub use fault::{BodyFault, FieldFault, FramingFault, RequestFault, ResponseFault};
 pub use framing::Framing;
 pub use request::{Request, parse_request};

@@ -1,0 +1,157 @@
+//! TLS of listeners and upstreams: from files to configs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Listener;
+use super::compile::with_causes;
+use crate::config::{self, Config, Protocols, TlsVersion};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::tls::{
+    Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
+    Tickets, server_config,
+};
+use crate::upstream::{Outbound, Upstream};
+
+/// The TLS of a listener, ready to be used.
+#[derive(Debug)]
+pub struct Secure {
+    /// For each handshake.
+    pub config: Arc<rustls::ServerConfig>,
+    /// The certificates, by name.
+    pub store: Arc<Store>,
+}
+
+/// Reads what a config names, and gathers every fault.
+pub(super) struct Certificates {
+    faults: Vec<Diagnostic>,
+}
+
+impl Certificates {
+    pub(super) fn new() -> Self {
+        Self { faults: Vec::new() }
+    }
+
+    pub(super) fn into_faults(self) -> Vec<Diagnostic> {
+        self.faults
+    }
+
+    /// The TLS of a listener; of `before`, the same listener as it runs, unchanged certificates are
+    /// kept.
+    pub(super) fn listener(
+        &mut self,
+        tls: &config::Tls,
+        protocols: Protocols,
+        tickets: &Tickets,
+        before: Option<&Listener>,
+    ) -> Option<Secure> {
+        let spec = StoreSpec {
+            certificates: tls.certificates.iter().map(|pair| pair_of(&pair.value)).collect(),
+            directory: tls.directory.as_ref().map(|directory| directory.value.clone()),
+        };
+        let before = before.and_then(|listener| listener.tls.as_ref()).map(|secure| &*secure.store);
+        let store = match Store::load(&spec, before) {
+            Ok(store) => Some(Arc::new(store)),
+            Err(faults) => {
+                for fault in faults {
+                    let span = span_of(&fault, tls);
+                    self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                }
+                None
+            }
+        };
+        // The CA is read even where a certificate is at fault: all faults are told at once.
+        let client_auth = self.client_auth(tls)?;
+        let store = store?;
+        let policy = ServerPolicy {
+            min_version: match tls.min_version {
+                TlsVersion::Tls12 => MinVersion::Tls12,
+                TlsVersion::Tls13 => MinVersion::Tls13,
+            },
+            alpn: alpn(protocols),
+            client_auth,
+        };
+        match server_config(Arc::clone(&store), &policy, tickets) {
+            Ok(config) => Some(Secure { config, store }),
+            Err(fault) => {
+                let span = tls.client_ca.as_ref().map_or_else(|| first_span(tls), |ca| ca.span);
+                self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                None
+            }
+        }
+    }
+
+    fn client_auth(&mut self, tls: &config::Tls) -> Option<ClientAuth> {
+        let Some(ca) = &tls.client_ca else { return Some(ClientAuth::None) };
+        match Authorities::load(&ca.value) {
+            Ok(authorities) => Some(match tls.client_auth {
+                config::ClientAuth::Required => ClientAuth::Required(authorities),
+                config::ClientAuth::Optional => ClientAuth::Optional(authorities),
+            }),
+            Err(fault) => {
+                self.faults.push(Diagnostic::error(ca.span, with_causes(&fault)));
+                None
+            }
+        }
+    }
+
+    /// TLS to an upstream. Where nothing changed it is the very one of `before`: checks and resting
+    /// connections then go on.
+    pub(super) fn outbound(&mut self, tls: &config::UpstreamTls, before: Option<&Upstream>) -> Option<Outbound> {
+        let spec = OutboundSpec {
+            ca: tls.ca.as_ref().map(|ca| ca.value.clone()),
+            server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
+            certificate: tls.certificate.as_ref().map(|pair| pair_of(&pair.value)),
+            alpn: vec![b"http/1.1".to_vec()],
+        };
+        let before = before.and_then(|upstream| upstream.outbound.as_ref());
+        if let Some(before) = before.filter(|before| before.spec == spec && before.files == contents(&spec)) {
+            return Some(before.clone());
+        }
+        match OutboundTls::load(&spec) {
+            Ok(tls) => Some(Outbound { tls: Arc::new(tls), files: contents(&spec), spec }),
+            Err(fault) => {
+                let span = tls
+                    .ca
+                    .as_ref()
+                    .map(|ca| ca.span)
+                    .or_else(|| tls.server_name.as_ref().map(|name| name.span))
+                    .or_else(|| tls.certificate.as_ref().map(|pair| pair.span))
+                    .unwrap_or(tls.span);
+                self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                None
+            }
+        }
+    }
+}
+
+/// What the files of an outbound TLS hold now; a file that cannot be read has no contents, and
+/// loading says why.
+fn contents(spec: &OutboundSpec) -> Vec<Option<Vec<u8>>> {
+    let pair = spec.certificate.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+    spec.ca.iter().chain(pair).map(|path: &PathBuf| std::fs::read(path).ok()).collect()
+}
+
+fn pair_of(pair: &config::CertificatePair) -> Pair {
+    Pair { cert: pair.cert.clone(), key: pair.key.clone() }
+}
+
+fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
+    let offered = [(protocols.h2, &b"h2"[..]), (protocols.http1, &b"http/1.1"[..])];
+    offered.into_iter().filter(|(spoken, _)| *spoken).map(|(_, name)| name.to_vec()).collect()
+}
+
+fn first_span(tls: &config::Tls) -> Span {
+    let listed = tls.certificates.first().map(|pair| pair.span);
+    listed.or_else(|| tls.directory.as_ref().map(|directory| directory.span)).unwrap_or_default()
+}
+
+/// Where the pair was written that a fault is about, else where the directory was.
+fn span_of(fault: &LoadFault, tls: &config::Tls) -> Span {
+    let path = fault.path();
+    let named = |pair: &&crate::diagnostic::Spanned<config::CertificatePair>| {
+        path.is_some_and(|path| path == pair.value.cert || path == pair.value.key)
+    };
+    let pair = tls.certificates.iter().find(named).map(|pair| pair.span);
+    pair.or_else(|| tls.directory.as_ref().map(|directory| directory.span)).unwrap_or_else(|| first_span(tls))
+}
