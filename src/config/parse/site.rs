@@ -25,9 +25,6 @@ fn route(node: &Node<'_>) -> Option<Route> {
     let action = action(node);
     let matcher = matcher(node);
     let is_proxy = node.has("proxy");
-    if !is_proxy && node.has("request_headers") {
-        node.fault_at("request_headers", "`request_headers` needs `proxy`: nothing else sends the request on");
-    }
     let route = Route {
         span: node.span,
         limits: RouteLimits { body: node.table_or_default("limits").optional_number("body") },
@@ -36,6 +33,9 @@ fn route(node: &Node<'_>) -> Option<Route> {
         matcher: matcher?,
         action: action?,
     };
+    if !is_proxy && route.request_headers != HeaderRules::default() {
+        node.fault_at("request_headers", "`request_headers` needs `proxy`: nothing else sends the request on");
+    }
     check_paths(node, &route);
     Some(route)
 }
