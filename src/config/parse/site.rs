@@ -129,7 +129,7 @@ fn location(text: &str) -> Result<String, String> {
     }
     match value::placeholders(text)?.into_iter().find(|name| !matches!(*name, "path" | "query")) {
         Some(name) => {
-            Err(format!("unknown placeholder `${{{}}}`; there are `${{path}}` and `${{query}}`", name.escape_debug()))
+            Err(format!("unknown placeholder `${{{}}}`; there are `${{path}}` and `${{query}}`", value::shown(name)))
         }
         None => Ok(text.to_owned()),
     }
@@ -202,7 +202,7 @@ fn check_paths(node: &Node<'_>, route: &Route) {
             Err(_) if name == "path_rest" => "`${path_rest}` needs `path`: nothing else has a prefix".to_owned(),
             Err(_) => format!(
                 "unknown placeholder `${{{}}}`; there are `${{path}}`, `${{path_rest}}`, `${{1}}`",
-                name.escape_debug()
+                value::shown(name)
             ),
         };
         node.walk.fault(Diagnostic::error(rewrite.span, message));

@@ -1,0 +1,3 @@
+//! The tests of haechi as a whole: one binary, one link.
+
+mod diagnostics;
