@@ -20,7 +20,7 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
         name: name.clone(),
         bind,
         redirect_to_https: redirect_to_https(node),
-        protocols: protocols(node, node.has("tls")),
+        protocols: protocols(node, tls.is_some()),
         tls,
         trusted_proxies: unspanned(node.list("trusted_proxies", |leaf| leaf.parsed(value::network))),
         timeouts: timeouts(&node.table_or_default("timeouts")),
