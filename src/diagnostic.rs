@@ -1,5 +1,6 @@
 //! What is said to the operator about a fault: message, place, hint, as compilers say it.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -218,16 +219,22 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The name that was probably meant: the nearest by edit distance, if it is near.
+/// The name that was probably meant: the nearest by edit distance, if it is near; of several the one
+/// that begins alike for longest.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if name.len() > LONGEST {
         return None;
     }
     let far = name.chars().count().div_ceil(3);
-    let distances =
-        known.into_iter().filter(|known| known.len() <= LONGEST).map(|known| (distance(name, known), known));
-    distances.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= far).map(|(_, known)| known)
+    let same_start = |known: &str| name.chars().zip(known.chars()).take_while(|(one, other)| one == other).count();
+    known
+        .into_iter()
+        .filter(|known| known.len() <= LONGEST)
+        .map(|known| (distance(name, known), Reverse(same_start(known)), known))
+        .filter(|(distance, ..)| *distance <= far)
+        .min_by_key(|(distance, same_start, _)| (*distance, *same_start))
+        .map(|(.., known)| known)
 }
 
 /// How many letters are to be put in, taken out, changed or swapped with their neighbour.
@@ -303,6 +310,7 @@ mod tests {
         assert_eq!(nearest("bnid", known), Some("bind"));
         assert_eq!(nearest("timeout", known), Some("timeouts"));
         assert_eq!(nearest("limit", known), Some("limits"));
+        assert_eq!(nearest("api", ["app", "apis"]), Some("apis"));
         assert_eq!(nearest("upstream", known), None);
         assert_eq!(nearest("", known), None);
         assert_eq!(nearest(&"b".repeat(100_000), known), None);

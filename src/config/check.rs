@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::model::{Action, Config, HostPattern, HostPort, Listener, Matcher, Site, Upstream};
+use super::value::quote;
 use crate::diagnostic::{Diagnostic, Sources, Span, Spanned, names, nearest};
 
 /// Notes every fault between the tables of a config.
@@ -71,10 +72,7 @@ impl Check<'_> {
             self.fault_with_hint(span, "`h2c` does not go with `tls`".to_owned(), hint);
         }
         if let Some(redirect) = listener.redirect_to_https.as_ref().filter(|_| listener.tls.is_some()) {
-            self.fault(
-                redirect.span,
-                "`redirect_to_https` does not go with `tls`: it would redirect to itself".to_owned(),
-            );
+            self.fault(redirect.span, "`redirect_to_https` does not go with `tls`: this is https already".to_owned());
         }
     }
 
@@ -180,7 +178,7 @@ impl Check<'_> {
                 Matcher::Regex(pattern) => (2, pattern),
             };
             if let Some(earlier) = matched.insert((kind, &text.value), text.span) {
-                let message = format!("`{}` has a route in this site already", text.value.escape_debug());
+                let message = format!("{} has a route in this site already", quote(&text.value));
                 self.fault_with_hint(text.span, message, format!("first at {}", place(&self.config.sources, earlier)));
             }
             if let Action::Proxy(proxy) = &route.action
@@ -195,17 +193,16 @@ impl Check<'_> {
         }
     }
 
-    fn undefined<'n>(&mut self, what: &str, name: &Spanned<String>, defined: impl Iterator<Item = &'n str> + Clone) {
-        let message = format!("{what} `{}` is not defined", name.value.escape_debug());
-        let mut hint = match defined.clone().count() {
-            0 => format!("no {what} is defined"),
-            1 => format!("the only {what} is {}", names(defined.clone())),
-            _ => format!("defined {what}s are {}", names(defined.clone())),
+    fn undefined<'n>(&mut self, what: &str, name: &Spanned<String>, defined: impl Iterator<Item = &'n str>) {
+        let mut seen = HashSet::new();
+        let defined: Vec<&str> = defined.filter(|name| seen.insert(*name)).collect();
+        let hint = match (&*defined, nearest(&name.value, defined.iter().copied())) {
+            ([], _) => format!("no {what} is defined"),
+            ([only], _) => format!("the only {what} is `{only}`"),
+            (_, None) => format!("defined {what}s are {}", names(defined)),
+            (_, Some(near)) => format!("defined {what}s are {}; did you mean `{near}`?", names(defined)),
         };
-        if let Some(near) = nearest(&name.value, defined) {
-            hint.push_str(&format!("; did you mean `{near}`?"));
-        }
-        self.fault_with_hint(name.span, message, hint);
+        self.fault_with_hint(name.span, format!("{what} {} is not defined", quote(&name.value)), hint);
     }
 }
 

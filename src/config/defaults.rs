@@ -47,6 +47,8 @@ fn write_table(text: &mut String, path: &str, keys: &[Key], table: Option<&DeTab
             (Kind::Table(keys), Some(DeValue::Table(table))) => write_section(text, &path, keys, Some(table)),
             (Kind::Table(keys), None) if defaulted => write_section(text, &path, keys, None),
             (Kind::Named(keys), Some(DeValue::Table(tables))) => {
+                let mut tables: Vec<_> = tables.iter().collect();
+                tables.sort_by_key(|(name, _)| name.span().start);
                 for (name, table) in tables {
                     let path = format!("{path}.{}", name_in_key(name.get_ref()));
                     write_section(text, &path, keys, table.get_ref().as_table());
@@ -89,7 +91,7 @@ fn inline(value: &DeValue<'_>) -> String {
                 format!("{} = {}", name_in_key(name.get_ref()), inline(value.get_ref()))
             };
             let members: Vec<String> = table.iter().map(member).collect();
-            format!("{{ {} }}", members.join(", "))
+            if members.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", members.join(", ")) }
         }
     }
 }

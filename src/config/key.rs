@@ -87,6 +87,8 @@ impl fmt::Display for Kind {
             Self::Text => f.write_str("text in quotes"),
             Self::Path => f.write_str("a path in quotes"),
             Self::Choice(now, _) => f.write_str(&alternatives(now.iter().map(|word| format!("\"{word}\"")))),
+            Self::List(Self::Table(_)) => f.write_str("a list of tables"),
+            Self::List(Self::Text) => f.write_str("a list of texts"),
             Self::List(element) => write!(f, "a list, each entry {element}"),
             Self::Table(_) => f.write_str("a table"),
             Self::Named(_) => f.write_str("a table of named tables"),

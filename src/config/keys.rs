@@ -23,10 +23,9 @@ pub(super) const MAIN: &[Key] = &[
     Key::default("listener", Named(LISTENER), "{}", "Addresses on which clients are served"),
     Key::default("site", SITES, "[]", "Hosts and their routes"),
     Key::default("upstream", Named(UPSTREAM), "{}", "Named groups of servers"),
-    Key::default(
+    Key::optional(
         "error_pages",
         StatusPaths,
-        "{}",
         "Pages for every site: a status and a file, as in 503 = \"errors/503.html\"",
     ),
     Key::optional("vrrp", Later, "Virtual addresses shared with another host"),
@@ -127,11 +126,10 @@ const TLS: &[Key] = &[
     Key::optional("directory", Path, "A folder: every NAME.crt with NAME.key in it, chosen by SNI"),
     Key::default("min_version", Choice(&["1.2", "1.3"], &[]), "\"1.2\"", "The oldest version of TLS that is accepted"),
     Key::optional("client_ca", Path, "CAs of client certificates (mTLS)"),
-    Key::default(
+    Key::optional(
         "client_auth",
         Choice(&["required", "optional"], &[]),
-        "\"required\"",
-        "With client_ca: whether a client must show a certificate",
+        "With client_ca: whether a client must show a certificate; left out: \"required\"",
     ),
 ];
 
@@ -152,12 +150,7 @@ const SITE: &[Key] = &[
         List(&Table(ROUTE)),
         "Its routes: exact path, then longest prefix, then regexes in file order",
     ),
-    Key::default(
-        "error_pages",
-        StatusPaths,
-        "{}",
-        "Its own pages: a status and a file, as in 503 = \"errors/503.html\"",
-    ),
+    Key::optional("error_pages", StatusPaths, "Its own pages: a status and a file, as in 503 = \"errors/503.html\""),
 ];
 
 const ROUTE: &[Key] = &[
@@ -168,9 +161,9 @@ const ROUTE: &[Key] = &[
     Key::optional("proxy", Table(PROXY), "Answered by an upstream"),
     Key::optional("redirect", Table(REDIRECT), "Answered by a redirect"),
     Key::optional("respond", Table(RESPOND), "Answered by fixed text"),
-    Key::default("limits", Table(ROUTE_LIMITS), "{}", "Limits narrower than the listener's"),
-    Key::default("request_headers", Table(HEADER_RULES), "{}", "Fields of the request to the upstream"),
-    Key::default("response_headers", Table(HEADER_RULES), "{}", "Fields of the answer to the client"),
+    Key::optional("limits", Table(ROUTE_LIMITS), "Limits narrower than the listener's"),
+    Key::optional("request_headers", Table(HEADER_RULES), "Fields of the request to the upstream"),
+    Key::optional("response_headers", Table(HEADER_RULES), "Fields of the answer to the client"),
 ];
 
 const FILES: &[Key] = &[
@@ -236,9 +229,9 @@ const ROUTE_LIMITS: &[Key] =
     &[Key::optional("body", ANY_SIZE, "Bytes of a request body; left out: the listener's limit")];
 
 const HEADER_RULES: &[Key] = &[
-    Key::default("set", Texts, "{}", "Fields that have this value alone"),
-    Key::default("add", Texts, "{}", "Fields that get this value too"),
-    Key::default("remove", PLAIN_TEXTS, "[]", "Fields that go"),
+    Key::optional("set", Texts, "Fields that have this value alone"),
+    Key::optional("add", Texts, "Fields that get this value too"),
+    Key::optional("remove", PLAIN_TEXTS, "Fields that go"),
 ];
 
 const UPSTREAM: &[Key] = &[
@@ -301,7 +294,7 @@ const HEALTH: &[Key] = &[
     Key::optional("tcp", Bool, "A connection is enough"),
     Key::optional("mysql", Later, "A login that looks at the server's role"),
     Key::optional("host", Text, "http: the Host of the request; left out: the server's address"),
-    Key::default("expect", Text, "\"200-399\"", "http: healthy statuses, as in \"200,204,300-399\""),
+    Key::optional("expect", Text, "http: healthy statuses, as in \"200,204,300-399\"; left out: \"200-399\""),
     Key::optional("body", Text, "http: text that a healthy answer holds"),
     Key::default("interval", Duration, "\"2s\"", "From one check to the next"),
     Key::default("timeout", Duration, "\"1s\"", "How long one check may take"),

@@ -19,3 +19,6 @@ pub use include::load;
 pub use model::*;
 pub use parse::parse;
 pub use schema::schema;
+
+#[cfg(test)]
+mod tests;

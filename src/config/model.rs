@@ -1,7 +1,7 @@
 //! What the operator wrote, in types: every value read, every constant default filled in.
 //!
 //! Holding a [`Config`] needs no system call. Names are still names and paths are still paths;
-//! `snapshot` turns them into objects. What a later step may complain about carries its [`Span`].
+//! `snapshot` turns them into objects. What a later step may complain about carries its span.
 
 mod listener;
 mod site;

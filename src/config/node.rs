@@ -15,6 +15,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::key::{Key, Kind, Presence};
+use super::value::{quote, shown};
 use crate::diagnostic::{Diagnostic, FileId, Span, Spanned, names, nearest};
 use crate::units::{self, UnitError};
 
@@ -46,6 +47,8 @@ pub(super) struct Leaf<'a> {
     kind: &'static Kind,
     /// What messages ask for: `kind`, or the alternatives that it is one of.
     expected: &'static Kind,
+    /// Whether it is an entry of the key's list or table.
+    is_entry: bool,
 }
 
 impl Walk<'_> {
@@ -95,7 +98,7 @@ impl<'a> Node<'a> {
 
     fn unknown(&self, name: &str, span: Span) {
         let known = || self.keys.iter().map(|key| key.name);
-        let fault = Diagnostic::error(span, format!("unknown key `{}` in {}", name.escape_debug(), self.place()));
+        let fault = Diagnostic::error(span, format!("unknown key {} in {}", quote(name), self.place()));
         self.walk.fault(match nearest(name, known()) {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
             None => fault.hint(format!("known keys are {}", names(known()))),
@@ -103,7 +106,11 @@ impl<'a> Node<'a> {
     }
 
     fn place(&self) -> String {
-        if self.name.is_empty() { "the file".to_owned() } else { format!("`{}`", self.name) }
+        match (&*self.name, self.walk.file) {
+            ("", FileId(0)) => "the main file".to_owned(),
+            ("", _) => "an included file".to_owned(),
+            (name, _) => format!("`{}`", shown(name)),
+        }
     }
 
     fn path(&self, key: &str) -> String {
@@ -142,7 +149,15 @@ impl<'a> Node<'a> {
         let key = self.keys.iter().find(|key| key.name == name)?;
         let value = self.table?.get(name)?;
         let (span, value) = (self.walk.span(value.span()), value.get_ref());
-        Some(Leaf { walk: self.walk, key: key.name, span, value, kind: &key.kind, expected: &key.kind })
+        Some(Leaf {
+            walk: self.walk,
+            key: key.name,
+            span,
+            value,
+            kind: &key.kind,
+            expected: &key.kind,
+            is_entry: false,
+        })
     }
 
     /// Reads the value of a key, or its default where it is not written or faulty.
@@ -156,7 +171,8 @@ impl<'a> Node<'a> {
         let Presence::Default(default) = key.presence else { return None };
         let value = DeValue::parse(default).ok()?;
         let (span, value) = (self.span, value.get_ref());
-        let leaf = Leaf { walk: self.walk, key: key.name, span, value, kind: &key.kind, expected: &key.kind };
+        let leaf =
+            Leaf { walk: self.walk, key: key.name, span, value, kind: &key.kind, expected: &key.kind, is_entry: false };
         Some(Spanned::new(read(leaf)?, span))
     }
 
@@ -229,8 +245,7 @@ impl<'a> Node<'a> {
         let Kind::Named(keys) = leaf.kind else { return Vec::new() };
         let node = |(name, leaf): (Spanned<String>, Leaf<'a>)| {
             let DeValue::Table(table) = leaf.value else {
-                leaf.wrong_entry(&name.value, "a table");
-                return None;
+                return leaf.wrong();
             };
             let path = self.path(&format!("{}.{}", leaf.key, name.value));
             Some((name, Node::new(self.walk, path, keys, Some(table), leaf.span)))
@@ -312,10 +327,21 @@ impl<'a> Leaf<'a> {
 
     /// The entries of a list.
     pub(super) fn entries(self) -> Option<Vec<Self>> {
-        let (DeValue::Array(array), Kind::List(kind)) = (self.value, self.kind) else { return self.wrong() };
+        let Kind::List(kind) = self.kind else { return self.wrong() };
+        let DeValue::Array(array) = self.value else {
+            return match (self.value, kind) {
+                (DeValue::Table(_), Kind::Table(_)) => {
+                    self.wrong_with_hint("an entry of a list begins with two brackets, `[[..]]`")
+                }
+                (DeValue::String(text), Kind::Text) => {
+                    self.wrong_with_hint(&format!("brackets make a list: [\"{}\"]", shown(text)))
+                }
+                _ => self.wrong(),
+            };
+        };
         let entry = |value: &'a toml::Spanned<DeValue<'a>>| {
             let span = self.walk.span(value.span());
-            Leaf { value: value.get_ref(), span, kind, expected: kind, ..self }
+            Leaf { value: value.get_ref(), span, kind, expected: kind, is_entry: true, ..self }
         };
         Some(array.iter().map(entry).collect())
     }
@@ -326,12 +352,17 @@ impl<'a> Leaf<'a> {
             self.wrong::<()>();
             return Vec::new();
         };
-        let member = |(name, value): (&'a toml::Spanned<_>, &'a toml::Spanned<DeValue<'a>>)| {
-            let name: &toml::Spanned<std::borrow::Cow<'_, str>> = name;
-            let leaf = Leaf { value: value.get_ref(), span: self.walk.span(value.span()), ..self };
-            (Spanned::new(name.get_ref().to_string(), self.walk.span(name.span())), leaf)
+        let kind = match self.kind {
+            Kind::Named(_) => &Kind::Table(&[]),
+            Kind::StatusPaths => &Kind::Path,
+            _ => &Kind::Text,
         };
-        let mut members: Vec<_> = table.iter().map(member).collect();
+        let mut members = Vec::new();
+        for (name, value) in table {
+            let span = self.walk.span(value.span());
+            let leaf = Leaf { value: value.get_ref(), span, kind, expected: kind, is_entry: true, ..self };
+            members.push((Spanned::new(name.get_ref().to_string(), self.walk.span(name.span())), leaf));
+        }
         members.sort_by_key(|(name, _)| name.span);
         members
     }
@@ -349,22 +380,19 @@ impl<'a> Leaf<'a> {
 
     /// Notes that the value is not what it must be.
     pub(super) fn wrong<T>(self) -> Option<T> {
-        let message = format!("`{}` must be {}, not {}", self.key, self.expected, found(self.value));
-        self.walk.fault(Diagnostic::error(self.span, message));
+        self.walk.fault(self.mismatch());
         None
     }
 
     pub(super) fn wrong_with_hint<T>(self, hint: &str) -> Option<T> {
-        let message = format!("`{}` must be {}, not {}", self.key, self.expected, found(self.value));
-        self.walk.fault(Diagnostic::error(self.span, message).hint(hint));
+        self.walk.fault(self.mismatch().hint(hint));
         None
     }
 
-    /// Notes that the value of this name in a table of free names is not what it must be.
-    pub(super) fn wrong_entry(self, name: &str, expected: &str) {
-        let message =
-            format!("`{}` in `{}` must be {expected}, not {}", name.escape_debug(), self.key, found(self.value));
-        self.walk.fault(Diagnostic::error(self.span, message));
+    fn mismatch(self) -> Diagnostic {
+        let entry = if self.is_entry { "an entry of " } else { "" };
+        let message = format!("{entry}`{}` must be {}, not {}", self.key, self.expected, found(self.value));
+        Diagnostic::error(self.span, message)
     }
 
     fn later<T>(self, value: &str) -> Option<T> {
@@ -377,12 +405,9 @@ impl<'a> Leaf<'a> {
 /// A value as messages show it.
 fn found(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > 40 => {
-            format!("\"{}...\"", text.chars().take(40).collect::<String>().escape_debug())
-        }
-        DeValue::String(text) => format!("\"{}\"", text.escape_debug()),
-        DeValue::Integer(digits) => format!("{:.40}", digits.to_string()),
-        DeValue::Float(digits) => format!("the number {:.40}", digits.to_string()),
+        DeValue::String(text) => format!("\"{}\"", shown(text)),
+        DeValue::Integer(digits) => shown(&digits.to_string()),
+        DeValue::Float(digits) => format!("the number {}", shown(&digits.to_string())),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Datetime(_) => "a date".to_owned(),
         DeValue::Array(_) => "a list".to_owned(),

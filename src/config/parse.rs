@@ -5,6 +5,7 @@ mod site;
 mod upstream;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -60,10 +61,7 @@ pub(super) fn parse_all(files: Vec<SourceFile>) -> (Config, Vec<Diagnostic>) {
             read_file(&walk, keys, document.get_ref(), &mut config);
         } else {
             whole = false;
-            for error in errors {
-                let span = walk.span(error.span().unwrap_or(0..0));
-                walk.fault(Diagnostic::error(span, error.message().replace('\n', " ")));
-            }
+            note_syntax_errors(&walk, &file.text, &errors);
         }
     }
     config.directory = sources.files().first().map(|main| main.folder.clone()).unwrap_or_default();
@@ -74,6 +72,19 @@ pub(super) fn parse_all(files: Vec<SourceFile>) -> (Config, Vec<Diagnostic>) {
         check::check(&config, &mut faults);
     }
     (config, faults)
+}
+
+/// Notes the first error of each line: the others mostly follow from it.
+fn note_syntax_errors(walk: &Walk<'_>, text: &str, errors: &[toml::de::Error]) {
+    let mut lines = HashSet::new();
+    for error in errors {
+        let range = error.span().unwrap_or(0..0);
+        let line = text.get(..range.start).and_then(|before| before.rfind('\n'));
+        if lines.insert(line) {
+            let message = error.message().trim_end_matches(", expected nothing").replace('\n', " ");
+            walk.fault(Diagnostic::error(walk.span(range), message));
+        }
+    }
 }
 
 /// No config of people is near this.

@@ -173,7 +173,11 @@ pub(super) fn path(text: &str) -> Result<String, String> {
         return Err(format!("{} is no path: it begins with `/`", quote(text)));
     }
     if let Some(wrong) = text.chars().find(|character| matches!(character, '?' | '#' | ' ') || character.is_control()) {
-        return Err(format!("{} is no path: `{}` does not stand in one", quote(text), wrong.escape_debug()));
+        return Err(format!(
+            "{} is no path: {} does not stand in one",
+            quote(text),
+            quote(wrong.encode_utf8(&mut [0; 4]))
+        ));
     }
     Ok(text.to_owned())
 }
@@ -231,9 +235,24 @@ pub(super) fn placeholders(text: &str) -> Result<Vec<&str>, String> {
     text.split("${").skip(1).map(|rest| rest.find('}').map(|end| &rest[..end]).ok_or(()).map_err(unclosed)).collect()
 }
 
-/// Operator's text as it stands in a message: in backticks, escaped, cut where it is long.
+/// Operator's text as it stands in a message: in backticks, cut where it is long.
 pub(super) fn quote(text: &str) -> String {
-    const SHOWN: usize = 60;
-    let dots = if text.chars().count() > SHOWN { "..." } else { "" };
-    format!("`{}{dots}`", text.chars().take(SHOWN).collect::<String>().escape_debug())
+    if text.is_empty() { "an empty text".to_owned() } else { format!("`{}`", shown(text)) }
+}
+
+/// Operator's text on one line of bounded length.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown = String::new();
+    for character in text.chars().take(LONGEST) {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }

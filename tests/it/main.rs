@@ -2,4 +2,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod corpus;
+mod diagnostics;
 mod laws;
+mod metrics_names;

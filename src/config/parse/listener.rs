@@ -20,7 +20,7 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
         name: name.clone(),
         bind,
         redirect_to_https: redirect_to_https(node),
-        protocols: protocols(node, node.has("tls")),
+        protocols: protocols(node, tls.is_some()),
         tls,
         trusted_proxies: unspanned(node.list("trusted_proxies", |leaf| leaf.parsed(value::network))),
         timeouts: timeouts(&node.table_or_default("timeouts")),
@@ -64,7 +64,9 @@ fn protocols(node: &Node<'_>, tls: bool) -> Spanned<Protocols> {
 
 fn read_tls(node: &Node<'_>) -> Tls {
     let certificates = node.tables("certificates");
-    if certificates.is_empty() && !node.has("certificates") && !node.has("directory") {
+    if node.has("certificates") && !node.has("directory") {
+        node.not_empty("certificates");
+    } else if !node.has("directory") {
         let message = format!("`{}` has no certificate", node.name);
         node.walk
             .fault(Diagnostic::error(node.span, message).hint("`certificates` names them, `directory` holds them"));

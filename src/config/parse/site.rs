@@ -25,9 +25,6 @@ fn route(node: &Node<'_>) -> Option<Route> {
     let action = action(node);
     let matcher = matcher(node);
     let is_proxy = node.has("proxy");
-    if !is_proxy && node.has("request_headers") {
-        node.fault_at("request_headers", "`request_headers` needs `proxy`: nothing else sends the request on");
-    }
     let route = Route {
         span: node.span,
         limits: RouteLimits { body: node.table_or_default("limits").optional_number("body") },
@@ -36,6 +33,9 @@ fn route(node: &Node<'_>) -> Option<Route> {
         matcher: matcher?,
         action: action?,
     };
+    if !is_proxy && route.request_headers != HeaderRules::default() {
+        node.fault_at("request_headers", "`request_headers` needs `proxy`: nothing else sends the request on");
+    }
     check_paths(node, &route);
     Some(route)
 }
@@ -129,7 +129,7 @@ fn location(text: &str) -> Result<String, String> {
     }
     match value::placeholders(text)?.into_iter().find(|name| !matches!(*name, "path" | "query")) {
         Some(name) => {
-            Err(format!("unknown placeholder `${{{}}}`; there are `${{path}}` and `${{query}}`", name.escape_debug()))
+            Err(format!("unknown placeholder `${{{}}}`; there are `${{path}}` and `${{query}}`", value::shown(name)))
         }
         None => Ok(text.to_owned()),
     }
@@ -202,7 +202,7 @@ fn check_paths(node: &Node<'_>, route: &Route) {
             Err(_) if name == "path_rest" => "`${path_rest}` needs `path`: nothing else has a prefix".to_owned(),
             Err(_) => format!(
                 "unknown placeholder `${{{}}}`; there are `${{path}}`, `${{path_rest}}`, `${{1}}`",
-                name.escape_debug()
+                value::shown(name)
             ),
         };
         node.walk.fault(Diagnostic::error(rewrite.span, message));

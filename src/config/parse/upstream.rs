@@ -130,7 +130,7 @@ fn health(node: &Node<'_>) -> Option<Health> {
     let text = |key, parse: fn(&str) -> Result<String, String>| node.parsed(key, parse).map(|text| text.value);
     Some(Health {
         host: text("host", value::host_header),
-        expect: node.parsed("expect", value::status_ranges).map(|ranges| ranges.value).unwrap_or_default(),
+        expect: node.parsed("expect", value::status_ranges).map_or_else(|| vec![200..=399], |ranges| ranges.value),
         body: text("body", |text| Ok(text.to_owned())),
         interval: node.duration("interval"),
         timeout: node.duration("timeout"),

@@ -1,0 +1,231 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use regex::Regex;
+use toml::de::DeValue;
+
+use super::key::{Key, Kind, Presence};
+use super::*;
+use crate::diagnostic::{Faults, SourceFile};
+
+const SURFACE: &str = include_str!("tests/surface.toml");
+const ADDITIONS: &str = include_str!("tests/additions.toml");
+const SMALLEST: &str = "[listener.http]\nbind = [\"127.0.0.1:0\"]\n";
+
+fn read(text: &str) -> Result<Config, Faults> {
+    parse(vec![SourceFile::new("/etc/haechi/haechi.toml", text)])
+}
+
+fn read_well(text: &str) -> Config {
+    read(text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+#[test]
+fn the_agreed_surface_is_read() {
+    let config = read_well(SURFACE);
+    let [http, https, internal] = &*config.listeners else { panic!("listeners") };
+    assert_eq!(http.name.value, "http");
+    assert_eq!(http.redirect_to_https.as_ref().map(|port| port.value), Some(443));
+    assert_eq!(https.protocols.value, Protocols { http1: true, h2: true, h2c: false });
+    let tls = https.tls.as_ref().unwrap();
+    assert_eq!(tls.certificates[0].value.key, Path::new("/etc/haechi/certs/site.key"));
+    assert_eq!(tls.client_auth, ClientAuth::Required);
+    assert_eq!(internal.limits.body, 1 << 30);
+    assert_eq!(internal.timeouts.tunnel, Duration::from_secs(3600));
+    assert_eq!(internal.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+
+    let site = &config.sites[0];
+    assert_eq!(site.hosts[1].value, HostPattern::Wildcard("shop.example".to_owned()));
+    assert_eq!(site.routes.len(), 5);
+    assert!(matches!(&site.routes[2].action, Action::Redirect(redirect) if redirect.status == 308));
+    assert_eq!(site.routes[4].limits.body, Some(50 << 20));
+    assert_eq!(site.routes[4].request_headers.remove[0].value, "X-Debug");
+
+    let was = &config.upstreams[0];
+    assert_eq!(was.balance, Balance::IpHash { prefix: 32, prefix_v6: 128 });
+    let servers: Vec<String> = was.servers.iter().map(|server| server.address.value.to_string()).collect();
+    assert_eq!(servers, ["10.0.0.11:8080", "10.0.0.12:8080", "10.0.0.13:8080", "was4.internal:8080"]);
+    assert_eq!((was.servers[1].weight, was.servers[2].backup, was.servers[3].drain), (2, true, true));
+    let health = was.health.as_ref().unwrap();
+    assert_eq!(health.kind, HealthKind::Http { path: "/health".to_owned() });
+    assert_eq!(health.expect, [200..=399]);
+}
+
+#[test]
+fn the_added_keys_are_read() {
+    let config = read_well(ADDITIONS);
+    let [plain, secure, redirect] = &*config.listeners else { panic!("listeners") };
+    assert_eq!(plain.trusted_proxies[0].to_string(), "10.0.0.1/32");
+    assert!(matches!(&plain.server_header, ServerHeader::Text(text) if text.value == "haechi"));
+    assert_eq!((plain.request_id.as_ref(), plain.redirect_to_https.as_ref()), (None, None));
+    assert_eq!(secure.server_header, ServerHeader::Remove);
+    assert!(secure.protocols.value.h2);
+    let tls = secure.tls.as_ref().unwrap();
+    assert_eq!((tls.min_version, tls.client_auth), (TlsVersion::Tls13, ClientAuth::Optional));
+    assert_eq!(redirect.redirect_to_https.as_ref().map(|port| port.value), Some(8443));
+
+    let site = &config.sites[0];
+    let hosts: Vec<String> = site.hosts.iter().map(|host| host.value.to_string()).collect();
+    assert_eq!(hosts, ["*", "shop.example", "[::1]", "10.0.0.1"]);
+    assert_eq!(site.error_pages[0].0, 503);
+    let Action::Files(files) = &site.routes[0].action else { panic!("files") };
+    assert!(files.listing && files.hidden && files.symlinks == Symlinks::Deny);
+    assert_eq!(files.root.value, Path::new("/srv/www"));
+    let Action::Proxy(proxy) = &site.routes[1].action else { panic!("proxy") };
+    assert_eq!(proxy.read_ahead, 0);
+    assert_eq!(site.routes[1].request_headers.add[0].1, "haechi");
+    assert!(matches!(&site.routes[3].action, Action::Redirect(redirect) if redirect.status == 302));
+
+    let [app, by_header, by_cookie] = &*config.upstreams else { panic!("upstreams") };
+    assert_eq!(app.balance, Balance::IpHash { prefix: 24, prefix_v6: 64 });
+    assert_eq!((app.max_queue, app.timeouts.queue), (0, Duration::from_secs(1)));
+    assert_eq!(app.servers[1].address.value, HostPort::Name { host: "tomcat_1.internal".to_owned(), port: 8080 });
+    assert_eq!(app.health.as_ref().unwrap().expect, [200..=200, 204..=204, 300..=399]);
+    assert_eq!(by_header.balance, Balance::Hash(HashKey::Header("X-User".to_owned())));
+    assert_eq!(by_header.health.as_ref().unwrap().kind, HealthKind::Tcp);
+    assert_eq!(by_cookie.balance, Balance::Hash(HashKey::Cookie("JSESSIONID".to_owned())));
+}
+
+#[test]
+fn what_is_left_out_holds_its_default() {
+    let (small, surface) = (read_well(SMALLEST), read_well(SURFACE));
+    assert_eq!((&small.process, &small.admin, &small.log), (&surface.process, &surface.admin, &surface.log));
+    let (listener, internal) = (&small.listeners[0], &surface.listeners[2]);
+    assert_eq!((listener.timeouts, listener.limits), (internal.timeouts, internal.limits));
+    assert_eq!(listener.protocols.value, Protocols { http1: true, h2: false, h2c: false });
+    assert_eq!(listener.request_id.as_ref().unwrap().value, "X-Request-Id");
+    assert_eq!(listener.server_header, ServerHeader::Pass);
+
+    let upstream = "[upstream.a]\nservers = [\"127.0.0.1:1\"]\nhealth = { http = \"/\" }\n";
+    let config = read_well(&format!("{SMALLEST}{upstream}"));
+    let upstream = &config.upstreams[0];
+    assert_eq!((&upstream.balance, upstream.max_connections, upstream.max_queue), (&Balance::RoundRobin, None, 1024));
+    assert_eq!(upstream.timeouts.idle, surface.upstreams[0].timeouts.idle);
+    let same = |config: &Config| {
+        let health = config.upstreams[0].health.clone().unwrap();
+        (health.expect, health.interval, health.timeout, health.rise, health.fall)
+    };
+    assert_eq!(same(&config), same(&surface));
+}
+
+#[test]
+fn every_default_can_be_read() {
+    fn walk(keys: &[Key]) {
+        for key in keys {
+            if let Presence::Default(default) = key.presence {
+                assert!(DeValue::parse(default).is_ok(), "{}", key.name);
+            }
+            match &key.kind {
+                Kind::Table(keys) | Kind::Named(keys) | Kind::List(Kind::Table(keys)) => walk(keys),
+                _ => {}
+            }
+        }
+    }
+    walk(keys::MAIN);
+}
+
+#[test]
+fn a_config_with_its_defaults_written_out_is_the_same_config() {
+    // Spans move; all else stays.
+    let without_spans = |config: &Config| {
+        let all = (&config.process, &config.admin, &config.log, &config.listeners, &config.sites, &config.error_pages);
+        let text = format!("{all:?} {:?}", config.upstreams);
+        Regex::new(r"Span \{ [^}]* \}").unwrap().replace_all(&text, "").into_owned()
+    };
+    for text in [SURFACE, ADDITIONS, SMALLEST] {
+        let mut config = read_well(text);
+        let whole = config.to_toml_with_defaults();
+        let mut again = read_well(&whole);
+        for config in [&mut config, &mut again] {
+            config.error_pages.sort_by_key(|(status, _)| *status);
+            config.sites.iter_mut().for_each(|site| site.error_pages.sort_by_key(|(status, _)| *status));
+        }
+        assert_eq!(without_spans(&config), without_spans(&again));
+        assert_eq!(again.to_toml_with_defaults(), whole);
+        assert!(whole.contains("shutdown_grace = \"30s\""));
+    }
+}
+
+#[test]
+fn the_files_that_a_config_depends_on_are_told() {
+    let config = read_well(SURFACE);
+    assert_eq!(config.files(), [PathBuf::from("/etc/haechi/haechi.toml")]);
+    assert_eq!(config.include_folders, [PathBuf::from("/etc/haechi/sites")]);
+    let names = ["certs/ca.pem", "certs/clients.pem", "certs/live", "certs/site.crt", "certs/site.key"];
+    assert_eq!(config.referenced_files(), names.map(|name| Path::new("/etc/haechi").join(name)));
+    let pages = read_well(ADDITIONS).referenced_files();
+    assert!(pages.contains(&PathBuf::from("/etc/haechi/errors/502.html")), "{pages:?}");
+}
+
+#[test]
+fn deep_nesting_is_a_fault_and_no_overflow() {
+    for open in ["[", "{ a = "] {
+        assert!(read(&format!("include = {}", open.repeat(100_000))).is_err());
+    }
+    assert!(read(&format!("[{}a]", "a.".repeat(50_000))).is_err());
+}
+
+#[test]
+fn five_thousand_sites_are_read() {
+    let site = |number: usize| {
+        format!(
+            "[[site]]\nhosts = [\"s{number}.example\"]\n[[site.route]]\npath = \"/\"\nproxy = {{ upstream = \"was\" }}\n"
+        )
+    };
+    let sites: String = (0..5_000).map(site).collect();
+    assert_eq!(read_well(&format!("{SURFACE}{sites}")).sites.len(), 5_001);
+}
+
+/// Reads, and holds that every fault lies within its file.
+fn check_spans(text: &str) {
+    let Err(faults) = read(text) else { return };
+    for span in faults.diagnostics().iter().filter_map(|fault| fault.span) {
+        assert!(span.start <= span.end && span.end as usize <= text.len(), "{span:?} in {} bytes", text.len());
+    }
+    assert!(faults.to_string().contains("fault"));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_is_no_panic(text in "\\PC*") {
+        check_spans(&text);
+    }
+
+    #[test]
+    fn text_of_toml_pieces_is_no_panic(
+        pieces in proptest::collection::vec(
+            prop_oneof![
+                Just("["), Just("]"), Just("[["), Just("]]"), Just("{"), Just("}"), Just("="), Just("\n"), Just("\""), Just(","),
+                Just("."), Just("listener"), Just("site"), Just("route"), Just("upstream"), Just("tls"), Just("a"), Just("1"),
+                Just("true"), Just("\"x\""), Just("é"), Just("1979-05-27"), Just("'''"), Just("-"), Just("servers"),
+            ],
+            0..40,
+        )
+    ) {
+        check_spans(&pieces.concat());
+    }
+
+    #[test]
+    fn a_mutated_config_is_no_panic(at in 0..4_000usize, cut in 0..40usize, put in "\\PC{0,6}") {
+        for text in [SURFACE, ADDITIONS] {
+            let from = text.floor_char_boundary(at);
+            let to = text.floor_char_boundary(at + cut).max(from);
+            check_spans(&format!("{}{put}{}", &text[..from], &text[to..]));
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_a_fault_of_its_own(line in 0..200usize, value in prop_oneof![
+        Just("1"), Just("-1"), Just("1.5"), Just("true"), Just("\"\""), Just("\"\\u0000é\""), Just("[]"), Just("[[]]"), Just("{}"),
+        Just("{ a = 1 }"), Just("1979-05-27"), Just("99999999999999999999999"), Just("0xff"), Just("nan"),
+    ]) {
+        for text in [SURFACE, ADDITIONS] {
+            let mutated: Vec<String> = text.lines().enumerate().map(|(number, text)| match text.split_once(" = ") {
+                Some((key, _)) if number == line && !key.starts_with(' ') => format!("{key} = {value}"),
+                _ => text.to_owned(),
+            }).collect();
+            check_spans(&mutated.join("\n"));
+        }
+    }
+}
