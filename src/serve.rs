@@ -78,8 +78,10 @@ async fn route<'s>(
             proxy.forward(&worker.local, exchange, forward, body).await?
         }
         Handler::Files(root) => {
-            let request = static_files::Request { method: head.method, path: target.normal_path(), fields: &head.fields };
-            root.serve(&worker.local.files, worker.local.now.get(), request).await?.into()
+            let (path, query) = (target.normal_path(), target.query());
+            let request = static_files::Request { method: head.method, path, query, fields: &head.fields };
+            let found = root.serve(&worker.local.files, worker.local.now.get(), request).await?;
+            Response::of_file(found, &worker.local)
         }
         Handler::Redirect(redirect) => redirect.respond(&target, worker.local.spare_head()),
         Handler::Respond(fixed) => fixed.respond(worker.local.spare_head()),

@@ -48,6 +48,23 @@ pub struct Response<'s> {
     pub body: Body<'s>,
 }
 
+impl Response<'_> {
+    /// The answer that a folder gave.
+    #[must_use]
+    pub fn of_file(found: static_files::Answer, local: &Local) -> Self {
+        let mut head = local.spare_head();
+        head.status = found.status;
+        // The two pools swap their memory: neither runs dry.
+        local.files.reuse(std::mem::replace(&mut head.fields, found.fields));
+        let body = match found.body {
+            static_files::FileBody::Empty { length } => Body::Empty(Some(length)),
+            static_files::FileBody::Memory(bytes) => Body::Bytes(bytes),
+            file @ static_files::FileBody::File(_) => Body::File(file),
+        };
+        Response { head, body }
+    }
+}
+
 /// What handlers keep for one data-plane thread.
 #[derive(Debug)]
 pub struct Local {
@@ -70,11 +87,11 @@ const SPARE_HEADS: usize = 64;
 impl Local {
     /// A thread that has nothing open yet.
     #[must_use]
-    pub fn new(thread: ThreadId, now: Instant) -> Self {
+    pub fn new(thread: ThreadId, disk: static_files::Disk, now: Instant) -> Self {
         Self {
             thread,
             pools: Pools::default(),
-            files: static_files::Files::default(),
+            files: static_files::Files::new(static_files::Bounds::default(), disk),
             retries: proxy::RetryBudget::default(),
             now: Cell::new(now),
             heads: RefCell::default(),

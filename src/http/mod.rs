@@ -7,13 +7,16 @@
 pub mod h1;
 pub mod h2;
 
+mod fields;
 mod tunnel;
+
+pub use tunnel::TunnelBytes;
 
 use std::rc::Rc;
 
 use crate::net::{Client, Stream};
 use crate::serve::Worker;
-use crate::snapshot::ListenerId;
+use crate::snapshot::{ListenerId, Place};
 
 /// A client's connection after its handshake.
 #[derive(Debug)]
@@ -26,4 +29,6 @@ pub struct Accepted {
     pub stream: Stream,
     /// Who it is.
     pub client: Client,
+    /// Its place among the listener's connections.
+    pub place: Place,
 }

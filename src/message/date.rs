@@ -9,22 +9,23 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
-type Text = [u8; 29];
+pub type Text = [u8; 29];
 
 thread_local! {
     static LAST: Cell<(u64, Text)> = const { Cell::new((u64::MAX, [b' '; 29])) };
 }
 
-/// Appends the present time as an IMF-fixdate. The text is made once a second on each thread; in
+/// The present time as an IMF-fixdate. The text is made once a second on each thread; in
 /// between it costs one reading of the kernel's coarse clock, which is no system call.
-pub fn write_date(out: &mut Vec<u8>) {
+#[must_use]
+pub fn date() -> Text {
     let seconds = u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or_default();
     let (last, mut text) = LAST.get();
     if last != seconds {
         text = imf_fixdate(seconds);
         LAST.set((seconds, text));
     }
-    out.extend_from_slice(&text);
+    text
 }
 
 fn imf_fixdate(unix_seconds: u64) -> Text {
@@ -52,7 +53,7 @@ mod tests {
     #[test]
     fn the_present_is_written() {
         let mut out = b"Date: ".to_vec();
-        write_date(&mut out);
+        out.extend_from_slice(&date());
         let written = httpdate::parse_http_date(str::from_utf8(&out[6..]).unwrap()).unwrap();
         let now = SystemTime::now();
         assert!(written <= now && now < written + Duration::from_secs(5));

@@ -13,7 +13,7 @@ pub mod request_body;
 pub mod request_id;
 pub mod target;
 
-pub use date::write_date;
+pub use date::date;
 pub use exchange::Exchange;
 pub use forwarded::{Peer, client_address};
 pub use header_rule::HeaderRules;

@@ -124,9 +124,6 @@ impl Refusal {
         if let Self::Head(fault) = self && fault.status() == 405 {
             head.fields.push("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
         }
-        if let Self::Files(failure) = self && let Some(allow) = failure.allow() {
-            head.fields.push("Allow", allow);
-        }
         let body = match page {
             Some(page) => {
                 head.fields.push_known(Known::ContentType, b"Content-Type", &page.content_type);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::handler::Local;
+use crate::handler::static_files::Disk;
 use crate::head::{Known, RequestHead};
 use crate::message::Exchange;
 use crate::net::{Tag, fire_idle};
@@ -25,9 +26,9 @@ pub struct Worker {
 impl Worker {
     /// A thread that serves by `snapshot`.
     #[must_use]
-    pub fn new(thread: ThreadId, snapshot: Arc<Snapshot>, log: ThreadLog, now: Instant) -> Self {
+    pub fn new(thread: ThreadId, snapshot: Arc<Snapshot>, disk: Disk, log: ThreadLog, now: Instant) -> Self {
         Self {
-            local: Local::new(thread, now),
+            local: Local::new(thread, disk, now),
             snapshot: RefCell::new(Rc::new(snapshot)),
             log: RefCell::new(log),
             draining: Cell::new(false),

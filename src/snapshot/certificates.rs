@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Listener;
 use super::compile::with_causes;
-use crate::config::{self, Config, Protocols, TlsVersion};
+use crate::config::{self, Protocols, TlsVersion};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::tls::{
     Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
@@ -97,7 +97,12 @@ impl Certificates {
 
     /// TLS to an upstream. Where nothing changed it is the very one of `before`: checks and resting
     /// connections then go on.
-    pub(super) fn outbound(&mut self, tls: &config::UpstreamTls, before: Option<&Upstream>) -> Option<Outbound> {
+    pub(super) fn outbound(
+        &mut self,
+        tls: &config::UpstreamTls,
+        name: Span,
+        before: Option<&Upstream>,
+    ) -> Option<Outbound> {
         let spec = OutboundSpec {
             ca: tls.ca.as_ref().map(|ca| ca.value.clone()),
             server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
@@ -117,7 +122,7 @@ impl Certificates {
                     .map(|ca| ca.span)
                     .or_else(|| tls.server_name.as_ref().map(|name| name.span))
                     .or_else(|| tls.certificate.as_ref().map(|pair| pair.span))
-                    .unwrap_or(tls.span);
+                    .unwrap_or(name);
                 self.faults.push(Diagnostic::error(span, with_causes(&fault)));
                 None
             }

@@ -31,7 +31,7 @@ pub fn compile(
     previous: Option<&Snapshot>,
     now: Instant,
 ) -> Result<Snapshot, Faults> {
-    let mut compiler = Compiler { config, lasting, certificates: Certificates::new(config), faults: Vec::new() };
+    let mut compiler = Compiler { config, lasting, certificates: Certificates::new(), faults: Vec::new() };
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
@@ -61,7 +61,7 @@ pub fn compile(
 struct Compiler<'c> {
     config: &'c Config,
     lasting: &'c Lasting,
-    certificates: Certificates<'c>,
+    certificates: Certificates,
     faults: Vec<Diagnostic>,
 }
 
@@ -88,7 +88,7 @@ impl Compiler<'_> {
             Some(tls) => {
                 let before = previous.and_then(|snapshot| snapshot.listener(id));
                 // Its faults are told; a listener without its TLS must not come about.
-                Some(self.certificates.listener(tls, &written.protocols.value, &self.lasting.tickets, before)?)
+                Some(self.certificates.listener(tls, written.protocols.value, &self.lasting.tickets, before)?)
             }
         };
         let (matchers, sites) = self.sites_of(written, sites);
@@ -270,7 +270,7 @@ fn files_spec(files: &config::Files, strip_prefix: Option<Vec<u8>>) -> static_fi
             .precompressed
             .iter()
             .map(|coding| match coding {
-                config::Precompressed::Br => Coding::Br,
+                config::Precompressed::Br => Coding::Brotli,
                 config::Precompressed::Gzip => Coding::Gzip,
                 config::Precompressed::Zstd => Coding::Zstd,
             })

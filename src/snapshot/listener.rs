@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
 
-use super::Site;
+use super::{Secure, Site};
 use crate::codec::h1::HeadLimits;
 pub use crate::config::ListenerTimeouts;
 use crate::config::Protocols;
@@ -32,7 +32,7 @@ pub struct Listener {
     /// The protocols that are spoken.
     pub protocols: Protocols,
     /// TLS; `None`: plain.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Secure>,
     /// Peers whose X-Forwarded-* fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long clients may take.

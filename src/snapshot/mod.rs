@@ -12,10 +12,12 @@ mod listener;
 mod site;
 mod upstreams;
 
+pub use certificates::Secure;
 pub use compile::compile;
 pub use lasting::Lasting;
-pub use listener::{Listener, ListenerId, ListenerTimeouts, ServerField};
+pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField};
 pub use site::{Route, Site, TooLarge};
+pub use upstreams::names;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

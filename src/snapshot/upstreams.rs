@@ -5,8 +5,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::pki_types::ServerName;
-
 use super::certificates::Certificates;
 use super::{Lasting, Snapshot};
 use crate::config::{self, Config, HealthKind, HostPort};
@@ -34,13 +32,13 @@ pub(super) fn upstream(
     written: &config::Upstream,
     lasting: &Lasting,
     addresses: &Addresses,
-    certificates: &mut Certificates<'_>,
+    certificates: &mut Certificates,
     previous: Option<&Snapshot>,
     now: Instant,
 ) -> Upstream {
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
-    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, before));
+    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, written.name.span, before));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);
@@ -68,7 +66,7 @@ fn spec(server: &config::Server, limit: Option<Limit>) -> ServerSpec {
     ServerSpec {
         host,
         port,
-        label: server.name.as_deref().map(Arc::from),
+        label: server.name.as_ref().map(|name| Arc::from(name.value.as_str())),
         weight: u32::from(server.weight),
         backup: server.backup,
         drain: server.drain,
@@ -102,8 +100,8 @@ fn check(health: &config::Health, outbound: Option<&Outbound>) -> Check {
     Check {
         question,
         tls: outbound.map(|outbound| CheckTls {
-            config: Arc::clone(&outbound.tls),
-            server_name: outbound.server_name.clone(),
+            config: Arc::clone(outbound.tls.config()),
+            server_name: outbound.tls.configured_name().cloned(),
         }),
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
     }
@@ -115,8 +113,8 @@ fn recipe(written: &config::Upstream, outbound: Option<&Outbound>) -> u64 {
     match outbound {
         None => 0_u8.hash(&mut hasher),
         Some(outbound) => {
-            (Arc::as_ptr(&outbound.tls) as usize).hash(&mut hasher);
-            outbound.server_name.as_ref().map(ServerName::to_str).hash(&mut hasher);
+            // Unchanged settings keep their object, so its place tells them from others.
+            Arc::as_ptr(&outbound.tls).addr().hash(&mut hasher);
         }
     }
     written.name.value.hash(&mut hasher);

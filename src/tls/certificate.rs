@@ -119,6 +119,25 @@ pub enum LoadFault {
     },
 }
 
+impl LoadFault {
+    /// The file that it is about; of a pair the certificate.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::TooLarge { path }
+            | Self::Pem { path, .. }
+            | Self::NoCertificate { path }
+            | Self::Certificate { path, .. }
+            | Self::NoKey { path }
+            | Self::EncryptedKey { path }
+            | Self::Key { path, .. } => Some(path),
+            Self::Mismatch { cert, .. } | Self::Lonely { cert, .. } => Some(cert),
+            Self::Empty { directory } => directory.as_deref(),
+        }
+    }
+}
+
 /// How a certificate stands with the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {

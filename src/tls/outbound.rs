@@ -89,6 +89,12 @@ impl OutboundTls {
         &self.config
     }
 
+    /// The configured name, where there is one.
+    #[must_use]
+    pub fn configured_name(&self) -> Option<&ServerName<'static>> {
+        self.server_name.as_ref()
+    }
+
     /// The name that a server's certificate must have: the configured one, else `host`, the
     /// server's own name or address.
     ///

@@ -4,20 +4,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Connection;
 use crate::net::{Deadline, Elapsed, Stream};
+use crate::tls::outbound::OutboundFault;
+use crate::tls::{OutboundSpec, OutboundTls};
 
 /// TLS to the servers of an upstream.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    /// What is trusted, shown and spoken.
-    pub tls: Arc<rustls::ClientConfig>,
-    /// The name that is asked for and checked; `None`: the server's own.
-    pub server_name: Option<ServerName<'static>>,
+    /// What is trusted, shown and asked for.
+    pub tls: Arc<OutboundTls>,
+    /// What it was made of, and what the files held: the same again needs no new one.
+    pub spec: OutboundSpec,
+    /// See `spec`.
+    pub files: Vec<Option<Vec<u8>>>,
 }
 
 /// Why no connection came about. Nothing of a request was sent.
@@ -28,7 +31,7 @@ pub enum DialFault {
     Connect(#[source] io::Error),
     /// The server's name cannot stand in a certificate.
     #[error("the server has no name for TLS")]
-    NoTlsName,
+    NoTlsName(#[source] OutboundFault),
     /// The handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
@@ -49,11 +52,9 @@ async fn connect(address: SocketAddr, outbound: Option<&Outbound>, name: &str) -
     // Heads and ends of bodies are small: they must not wait for the server's acknowledgement.
     socket.set_nodelay(true).map_err(DialFault::Connect)?;
     let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket)) };
-    let name = match &outbound.server_name {
-        Some(name) => name.clone(),
-        None => ServerName::try_from(name.to_owned()).map_err(|_| DialFault::NoTlsName)?,
-    };
-    let session = TlsConnector::from(Arc::clone(&outbound.tls)).connect(name, socket).await.map_err(DialFault::Tls)?;
+    let name = outbound.tls.server_name(name).map_err(DialFault::NoTlsName)?;
+    let connector = TlsConnector::from(Arc::clone(outbound.tls.config()));
+    let session = connector.connect(name, socket).await.map_err(DialFault::Tls)?;
     Ok(Stream::Tls(Box::new(session.into())))
 }
 
@@ -71,5 +72,5 @@ pub async fn dial(
     deadline.set(limit);
     let stream = deadline.within(connect(address, outbound, name)).await??;
     deadline.clear();
-    Ok(Connection { deadline, ..Connection::new(stream) })
+    Ok(Connection { deadline, ..Connection::new(stream, address) })
 }

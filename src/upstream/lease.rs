@@ -67,13 +67,13 @@ impl Upstream {
         now: Instant,
         fresh: bool,
     ) -> Result<Lease<'s>, LeaseFault> {
+        let address = server.address.ok_or(LeaseFault::NoAddress)?;
         let busy = self.enter(server, thread).await?;
         let cells = server.state.cells(thread);
-        if !fresh && let Some(connection) = pools.take(server.state.id, self.recipe, now) {
+        if !fresh && let Some(connection) = pools.take(server.state.id, address, self.recipe, now) {
             cells.reused.add(1);
             return Ok(Lease { server, connection, upstream: self, busy });
         }
-        let address = server.address.ok_or(LeaseFault::NoAddress)?;
         cells.connects.add(1);
         let connection = dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect).await?;
         Ok(Lease { server, connection, upstream: self, busy })

@@ -1,6 +1,7 @@
 //! Kept-alive connections of one thread, by server.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::net::{Buffer, Deadline, Stream};
@@ -10,6 +11,8 @@ use crate::net::{Buffer, Deadline, Stream};
 pub struct Connection {
     /// The stream.
     pub stream: Stream,
+    /// Where it leads: a server keeps its identity when its name gets another address.
+    pub address: SocketAddr,
     /// What was read ahead; without a block while the connection rests.
     pub input: Buffer,
     /// Bounds the phase that the exchange on it is in.
@@ -21,8 +24,8 @@ pub struct Connection {
 impl Connection {
     /// A connection that has served nobody yet.
     #[must_use]
-    pub fn new(stream: Stream) -> Self {
-        Self { stream, input: Buffer::none(), deadline: Deadline::default(), reused: false }
+    pub fn new(stream: Stream, address: SocketAddr) -> Self {
+        Self { stream, address, input: Buffer::none(), deadline: Deadline::default(), reused: false }
     }
 }
 
@@ -46,17 +49,17 @@ impl Pools {
     /// Connections to one server that may rest on one thread; the oldest goes first.
     pub const MOST_RESTING: usize = 512;
 
-    /// The connection to server `id` that was used last, if one still lives.
+    /// The connection to server `id` at `address` that was used last, if one still lives.
     ///
     /// A server that closed, or that sent something unasked, has told so by now: the reactor knows
     /// without a system call.
     #[must_use]
-    pub fn take(&self, id: u32, recipe: u64, now: Instant) -> Option<Connection> {
+    pub fn take(&self, id: u32, address: SocketAddr, recipe: u64, now: Instant) -> Option<Connection> {
         let mut servers = self.servers.borrow_mut();
         let at = servers.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         let resting = &mut servers.get_mut(at)?.1;
         while let Some(candidate) = resting.pop() {
-            if candidate.lives(now) && candidate.recipe == recipe {
+            if candidate.lives(now) && candidate.recipe == recipe && candidate.connection.address == address {
                 let mut connection = candidate.connection;
                 connection.reused = true;
                 return Some(connection);

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::codec::h1;
 use crate::handler::{Body, BodyFault, Response};
-use crate::head::{Known, Method, RequestHead, ResponseHead, Version};
-use crate::message::{Exchange, H1Body, RequestBody, write_date};
+use crate::head::{Method, RequestHead, ResponseHead, Version};
+use crate::http::fields::each_field;
+use crate::message::{Exchange, H1Body, RequestBody};
 use crate::net::Scratch;
-use crate::snapshot::{Listener, ServerField};
+use crate::snapshot::Listener;
 
 /// How an answer's body is delimited for the client (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,35 +160,9 @@ pub(super) fn tunnel_head(
 }
 
 /// The status line, and every field but those of framing and persistence.
-fn write_fields(
-    out: &mut Vec<u8>,
-    head: &ResponseHead,
-    listener: &Listener,
-    exchange: &Exchange<'_>,
-) {
+fn write_fields(out: &mut Vec<u8>, head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) {
     h1::write_status_line(out, head.status, &head.reason);
-    let mut dated = false;
-    let id = exchange.request_id.as_ref();
-    let id_field = listener.request_id_field.as_deref().filter(|_| id.is_some());
-    for field in head.fields.iter() {
-        match field.known {
-            Known::Server if listener.server_field != ServerField::Pass => continue,
-            Known::Date => dated = true,
-            _ if id_field.is_some_and(|name| field.name.eq_ignore_ascii_case(name)) => continue,
-            _ => {}
-        }
-        h1::write_field(out, field.name, field.value);
-    }
-    if let ServerField::Text(text) = &listener.server_field {
-        h1::write_field(out, b"Server", text);
-    }
-    if let (Some(name), Some(id)) = (id_field, id) {
-        h1::write_field(out, name, id.as_bytes());
-    }
-    if !dated {
-        // RFC 9110 §6.6.1: who has a clock dates what has no date.
-        write_date(out);
-    }
+    each_field(head, listener, exchange, |name, value| h1::write_field(out, name, value));
 }
 
 /// An answer that is being sent.

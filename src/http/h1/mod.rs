@@ -15,7 +15,6 @@ mod answer;
 mod head;
 mod linger;
 
-use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use super::{Accepted, tunnel};
@@ -33,7 +32,7 @@ use linger::linger;
 
 /// Serves a client until its connection ends.
 pub async fn serve(accepted: Accepted) {
-    let Accepted { worker, listener: id, stream, client } = accepted;
+    let Accepted { worker, listener: id, stream, client, place: _place } = accepted;
     let mut connection = H1Body::new(stream);
     let mut head = RequestHead::default();
     let mut peer: Option<(u64, Peer)> = None;
@@ -46,7 +45,7 @@ pub async fn serve(accepted: Accepted) {
             head::next(&mut connection, &mut head, limits, patience, Tag(id.0)).await
         };
         // The snapshot is held for one exchange and not while the connection rests.
-        let snapshot: Rc<Snapshot> = worker.snapshot();
+        let snapshot = worker.snapshot();
         let Some(listener) = snapshot.listener(id) else { return };
         let peer = match &mut peer {
             Some((generation, peer)) if *generation == snapshot.generation => &*peer,
@@ -60,7 +59,7 @@ pub async fn serve(accepted: Accepted) {
             Next::Refused(fault) => turn.refuse(&head, fault).await,
             Next::TimedOut => turn.time_out().await,
             Next::Idle => {
-                listener.cells(&worker).timed_out(Phase::Idle);
+                listener.cells(worker.local.thread).timed_out(Phase::Idle);
                 End::Quiet
             }
             Next::Closed => End::Quiet,
@@ -109,9 +108,16 @@ impl<'s> Turn<'_, 's> {
 
         if let Body::Tunnel(lease) = response.body {
             let start = answer::tunnel_head(&response.head, self.listener, &self.exchange);
-            self.listener.site_cells(&self.exchange).inspect(|cells| cells.upgrades.add(1));
-            let bytes = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
-            serve::finish(self.worker, self.listener, &self.exchange, head, &Ended::tunnel(bytes));
+            if let Some((_, cells)) = self.exchange.site {
+                cells.upgrades.add(1);
+            }
+            let moved = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
+            if moved.timed_out {
+                self.listener.cells(self.worker.local.thread).timed_out(Phase::Tunnel);
+            }
+            let (bytes_in, bytes_out) = (moved.up, moved.down);
+            let ended = Ended { status: response.head.status, bytes_in, bytes_out, ..Ended::default() };
+            serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
             return End::Quiet;
         }
         // What has come already of a body that nobody wanted is passed over; for more the
@@ -139,13 +145,13 @@ impl<'s> Turn<'_, 's> {
     /// Answers a head that cannot be understood, and closes: where the next request would begin
     /// nobody knows.
     async fn refuse(mut self, head: &RequestHead, fault: RequestFault) -> End {
-        self.listener.cells(self.worker).refused_heads.count(fault.name());
+        self.listener.cells(self.worker.local.thread).refused_heads.count(fault.name());
         self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
         self.send_refusal(head, &Refusal::Head(fault)).await
     }
 
     async fn time_out(mut self) -> End {
-        self.listener.cells(self.worker).timed_out(Phase::Head);
+        self.listener.cells(self.worker.local.thread).timed_out(Phase::Head);
         self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
         self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout).await
     }

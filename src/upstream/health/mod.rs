@@ -97,8 +97,21 @@ impl fmt::Display for Expect {
 pub struct CheckTls {
     /// Trust, client certificate and ALPN; a check speaks HTTP/1.1, so it should offer no other.
     pub config: Arc<ClientConfig>,
-    /// The name for SNI and for the certificate.
-    pub server_name: ServerName<'static>,
+    /// The name for SNI and for the certificate; `None`: each server's own host.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+impl CheckTls {
+    /// The name to ask the server at `written` for.
+    fn server_name(&self, written: &str) -> Result<ServerName<'static>, rustls_pki_types::InvalidDnsNameError> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => {
+                let host = written.rsplit_once(':').map_or(written, |(host, _)| host);
+                ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+            }
+        }
+    }
 }
 
 impl PartialEq for CheckTls {

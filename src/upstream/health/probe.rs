@@ -27,7 +27,8 @@ pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<
     match &check.tls {
         None => ask(&check.question, stream, written, &clock).await?,
         Some(tls) => {
-            let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), stream);
+            let name = tls.server_name(written).map_err(|fault| Reason::Tls(io::Error::other(fault)))?;
+            let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream);
             let stream = clock.within(Phase::Tls, handshake).await?.map_err(Reason::Tls)?;
             ask(&check.question, stream, written, &clock).await?;
         }

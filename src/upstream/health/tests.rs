@@ -175,7 +175,7 @@ fn check_tls(trusted: &rcgen::CertifiedKey<rcgen::KeyPair>, name: &'static str) 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted.cert.der().clone()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    CheckTls { config: Arc::new(config), server_name: ServerName::try_from(name).unwrap() }
+    CheckTls { config: Arc::new(config), server_name: Some(ServerName::try_from(name).unwrap()) }
 }
 
 fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) -> Arc<Upstream> {

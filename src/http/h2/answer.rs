@@ -1,0 +1,189 @@
+//! Writes an answer to an HTTP/2 stream.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::handler::{Body, BodyFault, Response};
+use crate::head::{Fields, Method, RequestHead};
+use crate::http::fields::each_field;
+use crate::message::{Exchange, H2Body, RequestBody};
+use crate::net::Deadline;
+use crate::snapshot::Listener;
+
+/// What came of sending an answer.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Payload bytes handed to the crate.
+    pub(super) bytes: u64,
+    /// Why it is not whole.
+    pub(super) fault: Option<SendFault>,
+}
+
+/// Why an answer did not go out whole.
+#[derive(Debug)]
+pub(super) enum SendFault {
+    /// The client reset the stream or left.
+    Client,
+    /// The client's window stayed shut for `timeouts.send`.
+    TimedOut,
+    /// The body broke off.
+    Body(BodyFault),
+}
+
+impl SendFault {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Client => "client_gone",
+            Self::TimedOut => "send_timeout",
+            Self::Body(BodyFault::File(_)) => "file",
+            Self::Body(BodyFault::Upstream(fault)) => fault.name(),
+        }
+    }
+
+    pub(super) fn is_clients(&self) -> bool {
+        matches!(self, Self::Client | Self::TimedOut)
+    }
+}
+
+/// Sends the answer; the request's body goes on to the upstream meanwhile.
+pub(super) async fn send(
+    stream: &mut H2Body,
+    response: &mut Response<'_>,
+    request: &RequestHead,
+    listener: &Listener,
+    exchange: &Exchange<'_>,
+) -> Sent {
+    let head = head(response, request, listener, exchange);
+    let ends = request.method == Method::Head || response.body.is_empty() || response.head.status == 304;
+    let Ok(out) = stream.respond.send_response(head, ends) else {
+        return Sent { bytes: 0, fault: Some(SendFault::Client) };
+    };
+    if ends {
+        stop_request(stream);
+        return Sent::default();
+    }
+    let mut sending =
+        Sending { out, bytes: 0, patience: listener.timeouts.send, deadline: Deadline::default(), waiting: false };
+    let result = poll_fn(|cx| {
+        if response.body.is_uploading() {
+            response.body.poll_upload(cx, &mut RequestBody::H2(stream));
+        }
+        let sent = sending.poll(cx, &mut response.body);
+        if sent.is_pending() && sending.waiting {
+            response.body.poll_ahead(cx);
+        }
+        sent
+    })
+    .await;
+    match &result {
+        Ok(()) => stop_request(stream),
+        // RFC 9113 §8.1: a broken answer must not look like a whole one.
+        Err(SendFault::Body(_)) => sending.out.send_reset(h2::Reason::INTERNAL_ERROR),
+        Err(SendFault::TimedOut) => sending.out.send_reset(h2::Reason::CANCEL),
+        Err(SendFault::Client) => {}
+    }
+    Sent { bytes: sending.bytes, fault: result.err() }
+}
+
+/// Tells a client that still sends to stop, without harm to the answer (RFC 9113 §8.1).
+fn stop_request(stream: &mut H2Body) {
+    if !RequestBody::H2(stream).is_over() {
+        stream.respond.send_reset(h2::Reason::NO_ERROR);
+    }
+}
+
+fn head(
+    response: &Response<'_>,
+    request: &RequestHead,
+    listener: &Listener,
+    exchange: &Exchange<'_>,
+) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    // A status of three digits is always one.
+    *head.status_mut() = http::StatusCode::from_u16(response.head.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
+    let headers = head.headers_mut();
+    headers.reserve(response.head.fields.len() + 4);
+    each_field(&response.head, listener, exchange, |name, value| push(headers, name, value));
+    let length = match (response.head.status, &response.body) {
+        (100..=199 | 204, _) => None,
+        (304, body) => body.length(),
+        (_, Body::Empty(None)) if request.method != Method::Head => Some(0),
+        (_, body) => body.length(),
+    };
+    if let Some(length) = length {
+        headers.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    head
+}
+
+fn push(headers: &mut http::HeaderMap, name: &[u8], value: &[u8]) {
+    let name = http::HeaderName::from_bytes(name);
+    let value = http::HeaderValue::from_bytes(value);
+    if let (Ok(name), Ok(value)) = (name, value) {
+        headers.append(name, value);
+    }
+}
+
+struct Sending {
+    out: h2::SendStream<Bytes>,
+    bytes: u64,
+    patience: Duration,
+    deadline: Deadline,
+    /// Whether the client takes nothing now.
+    waiting: bool,
+}
+
+impl Sending {
+    fn poll(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Result<(), SendFault>> {
+        loop {
+            match body.poll_fill(cx) {
+                Poll::Ready(Ok(true)) => ready!(self.poll_data(cx, body))?,
+                Poll::Ready(Ok(false)) => return Poll::Ready(self.end(&body.trailers())),
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(SendFault::Body(fault))),
+                Poll::Pending => return self.out.poll_reset(cx).map(|_| Err(SendFault::Client)),
+            }
+        }
+    }
+
+    /// Sends as much of what is at hand as the client's window takes.
+    fn poll_data(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Result<(), SendFault>> {
+        let wanted = body.data().len();
+        self.out.reserve_capacity(wanted);
+        let granted = match self.out.capacity() {
+            0 => match self.out.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(granted))) => granted,
+                Poll::Ready(_) => return Poll::Ready(Err(SendFault::Client)),
+                Poll::Pending => return self.poll_patience(cx),
+            },
+            granted => granted,
+        };
+        self.waiting = false;
+        let n = granted.min(wanted);
+        let piece = Bytes::copy_from_slice(body.data().get(..n).unwrap_or_default());
+        body.consume(n);
+        self.bytes += n as u64;
+        Poll::Ready(self.out.send_data(piece, false).map_err(|_| SendFault::Client))
+    }
+
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendFault>> {
+        if !self.waiting {
+            self.waiting = true;
+            self.deadline.set(self.patience);
+        }
+        self.deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
+    }
+
+    fn end(&mut self, trailers: &Fields) -> Result<(), SendFault> {
+        let ended = if trailers.is_empty() {
+            self.out.send_data(Bytes::new(), true)
+        } else {
+            let mut headers = http::HeaderMap::new();
+            trailers.iter().for_each(|field| push(&mut headers, field.name, field.value));
+            self.out.send_trailers(headers)
+        };
+        ended.map_err(|_| SendFault::Client)
+    }
+}
