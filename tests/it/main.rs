@@ -1,0 +1,5 @@
+//! Black-box tests: the real binary, real sockets, real files, real Tomcats. One binary, a module a subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail")]
+
+mod architecture;
+mod harness;
