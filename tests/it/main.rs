@@ -2,4 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail")]
 
 mod architecture;
+mod bodies;
+mod failures;
+mod framing;
 mod harness;
+mod lifecycle;
+mod limits;
+mod protocols;
+mod proxying;
+mod reload;
+mod static_files;
+mod tomcat;

@@ -53,27 +53,46 @@ impl Request {
     }
 }
 
-/// One kept connection.
+/// A client with one connection, which it opens anew only after a server that said that it closes.
 #[derive(Debug)]
 pub struct Client {
+    source: Option<IpAddr>,
+    address: SocketAddr,
     wire: Wire,
+    over: bool,
+    /// How many connections it has opened.
+    pub opened: usize,
 }
 
 impl Client {
     /// Connects.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { wire: Wire::connect(address)? })
+        Self::open(None, address)
     }
 
     /// Connects from a loopback address of its own.
     pub fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { wire: Wire::connect_from(source, address)? })
+        Self::open(Some(source), address)
+    }
+
+    fn open(source: Option<IpAddr>, address: SocketAddr) -> io::Result<Self> {
+        let wire = match source {
+            Some(source) => Wire::connect_from(source, address)?,
+            None => Wire::connect(address)?,
+        };
+        Ok(Self { source, address, wire, over: false, opened: 1 })
     }
 
     /// Sends a request and reads its whole answer.
     pub fn send(&mut self, request: &Request) -> io::Result<Response> {
+        if self.over {
+            let opened = self.opened + 1;
+            *self = Self { opened, ..Self::open(self.source, self.address)? };
+        }
         self.wire.send(request.bytes())?;
-        self.wire.read_response(&request.method)
+        let response = self.wire.read_response(&request.method)?;
+        self.over = response.closes();
+        Ok(response)
     }
 
     /// GET, which must get an answer.

@@ -3,7 +3,7 @@
 use super::page::Page;
 use super::ports::free_port;
 use super::tools::{Said, run};
-use super::{client, eventually, within};
+use super::{Origin, client, eventually, within};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A config's text before its addresses are known. In it `@name` stands for what [`Plan::with`] gave that
 /// name, `@dir` for the test's own folder, and any other `@name` for a free loopback address, the same
@@ -23,12 +23,29 @@ const START: Duration = Duration::from_secs(20);
 pub struct Plan {
     text: String,
     names: BTreeMap<String, String>,
+    variables: Vec<(String, String)>,
+    config: PathBuf,
     folder: TempDir,
 }
 
 impl Plan {
-    /// Gives a name its text.
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+    /// An environment variable.
+    pub fn variable(mut self, name: &str, value: &Path) -> Self {
+        self.variables.push((name.to_owned(), value.display().to_string()));
+        self
+    }
+
+    /// The config is laid out by `place`, which gets the test's folder and the text and gives the path to
+    /// start with.
+    pub fn placed(mut self, place: impl FnOnce(&Path, &str) -> PathBuf) -> Self {
+        let text = fill(&self.text, &mut self.names, self.folder.path());
+        self.config = place(self.folder.path(), &text);
+        self.text.clear();
+        self
+    }
+
+    /// Gives a name its address.
+    pub fn with(mut self, name: &str, value: SocketAddr) -> Self {
         self.names.insert(name.to_owned(), value.to_string());
         self
     }
@@ -61,19 +78,21 @@ impl Plan {
 
     /// Starts it and waits for nothing.
     pub fn spawn(mut self) -> Haechi {
-        let config = self.folder.path().join("haechi.toml");
-        let text = fill(&self.text, &mut self.names, self.folder.path());
-        replace(&config, &text);
-        let child = command(&config);
-        Haechi { output: Output::of(child.0), child: child.1, config, names: self.names, folder: self.folder }
+        self.lay_out();
+        let (child, output) = run_child(&self.config, &self.variables);
+        Haechi { child, output, config: self.config, names: self.names, folder: self.folder }
     }
 
     /// `haechi check` of it.
     pub fn check(mut self) -> Said {
-        let config = self.folder.path().join("haechi.toml");
-        let text = fill(&self.text, &mut self.names, self.folder.path());
-        replace(&config, &text);
-        run(env!("CARGO_BIN_EXE_haechi"), ["check".as_ref(), "--config".as_ref(), config.as_os_str()])
+        self.lay_out();
+        run(env!("CARGO_BIN_EXE_haechi"), ["check".as_ref(), "--config".as_ref(), self.config.as_os_str()])
+    }
+
+    fn lay_out(&mut self) {
+        if !self.text.is_empty() {
+            replace(&self.config, &fill(&self.text, &mut self.names, self.folder.path()));
+        }
     }
 }
 
@@ -90,7 +109,8 @@ impl Haechi {
     /// A config to start from.
     pub fn plan(text: &str) -> Plan {
         let folder = tempfile::Builder::new().prefix("haechi-it-").tempdir().expect("a folder");
-        Plan { text: text.to_owned(), names: BTreeMap::new(), folder }
+        let config = folder.path().join("haechi.toml");
+        Plan { text: text.to_owned(), names: BTreeMap::new(), variables: Vec::new(), config, folder }
     }
 
     /// The address that stands for `@name`.
@@ -213,6 +233,12 @@ impl Haechi {
         })
     }
 
+    /// A second one on the same config.
+    pub fn twin(&self) -> Said {
+        let arguments = ["run".as_ref(), "--config".as_ref(), self.config.as_os_str()];
+        run(env!("CARGO_BIN_EXE_haechi"), arguments)
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -250,12 +276,6 @@ struct Output {
     err: Arc<Mutex<String>>,
 }
 
-impl Output {
-    fn of((out, err): (impl Read + Send + 'static, impl Read + Send + 'static)) -> Self {
-        Self { out: collect(out), err: collect(err) }
-    }
-}
-
 fn collect(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let said = Arc::new(Mutex::new(String::new()));
     let theirs = Arc::clone(&said);
@@ -268,16 +288,15 @@ fn collect(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     said
 }
 
-type Streams = (std::process::ChildStdout, std::process::ChildStderr);
-
 /// The kernel kills the child when the test's thread is gone, so that nothing survives an abort.
-fn command(config: &Path) -> (Streams, Child) {
+fn run_child(config: &Path, variables: &[(String, String)]) -> (Child, Output) {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_haechi"), "run", "--config"]).arg(config);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("haechi starts");
-    let streams = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
-    (streams, child)
+    let (out, err) = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
+    (child, Output { out: collect(out), err: collect(err) })
 }
 
 /// Writes a file beside and renames it over.
@@ -317,4 +336,27 @@ fn fill(text: &str, names: &mut BTreeMap<String, String>, folder: &Path) -> Stri
 /// The client address number `x` of a test on loopback.
 pub fn client_address(x: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, x))
+}
+
+/// One plain listener, `@http`, before one upstream of one server, `@origin`.
+pub const PROXY: &str = r#"
+[listener.http]
+bind = ["@http"]
+
+[[site]]
+hosts = ["*"]
+
+[[site.route]]
+path = "/"
+proxy = { upstream = "was" }
+
+[upstream.was]
+servers = ["@origin"]
+"#;
+
+/// haechi before this origin: it and its plain listener.
+pub fn before(origin: &Origin) -> (Haechi, SocketAddr) {
+    let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    let http = haechi.at("http");
+    (haechi, http)
 }

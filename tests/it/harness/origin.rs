@@ -125,10 +125,11 @@ impl Origin {
 
     /// Stops listening and cuts every connection.
     pub fn stop(&self) {
-        if !self.shared.stopped.swap(true, Ordering::SeqCst) {
-            // A last connection wakes the thread that accepts.
-            drop(TcpStream::connect(self.address));
+        if self.shared.stopped.swap(true, Ordering::SeqCst) {
+            return;
         }
+        // A last connection wakes the thread that accepts.
+        drop(TcpStream::connect(self.address));
         for stream in self.shared.open.lock().expect("open connections").values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -163,13 +164,7 @@ fn accept(listener: &TcpListener, whole: bool, reply: &Arc<Answer>, shared: &Arc
     }
 }
 
-fn converse(
-    stream: TcpStream,
-    connection: usize,
-    whole: bool,
-    reply: &Answer,
-    shared: &Shared,
-) -> std::io::Result<()> {
+fn converse(stream: TcpStream, connection: usize, whole: bool, reply: &Answer, shared: &Shared) -> std::io::Result<()> {
     let mut wire = Wire::of(stream)?;
     wire.patience(std::time::Duration::from_secs(120));
     let mut turn = 0;

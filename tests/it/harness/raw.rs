@@ -78,6 +78,9 @@ impl Response {
     }
 }
 
+/// A body and the fields after it.
+pub type Body = (Vec<u8>, Vec<(String, String)>);
+
 /// One TCP connection and what was read from it but not used.
 #[derive(Debug)]
 pub struct Wire {
@@ -118,11 +121,6 @@ impl Wire {
     /// The socket, for what this type does not do.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
-    }
-
-    /// Our own address.
-    pub fn local(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket")
     }
 
     /// How long a read may wait.
@@ -175,7 +173,7 @@ impl Wire {
     }
 
     /// The body that a head announces. A response without a length goes on until the end.
-    pub fn read_body(&mut self, head: &Head, response: bool) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+    pub fn read_body(&mut self, head: &Head, response: bool) -> io::Result<Body> {
         if head.says("transfer-encoding", "chunked") {
             return self.read_chunked();
         }
@@ -189,7 +187,7 @@ impl Wire {
         }
     }
 
-    fn read_chunked(&mut self) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+    fn read_chunked(&mut self) -> io::Result<Body> {
         let mut body = Vec::new();
         loop {
             let line = self.read_line()?;

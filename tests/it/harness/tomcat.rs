@@ -59,7 +59,9 @@ impl Tomcat {
             fs::create_dir_all(base.path().join(folder)).expect("a folder of the base");
         }
         let app = base.path().join("webapps/ROOT/WEB-INF");
-        fs::copy(sources().join("server.xml"), base.path().join("conf/server.xml")).expect("server.xml");
+        for file in ["server.xml", "context.xml"] {
+            fs::copy(sources().join(file), base.path().join("conf").join(file)).expect("a file of conf");
+        }
         fs::copy(sources().join("web.xml"), app.join("web.xml")).expect("web.xml");
         for class in fs::read_dir(classes()).expect("classes") {
             let class = class.expect("a class");
@@ -122,9 +124,10 @@ impl Tomcat {
         file.and_then(|file| file.set_modified(SystemTime::now())).expect("a touch of web.xml");
     }
 
-    /// What it wrote to its console.
-    pub fn console(&self) -> String {
-        fs::read_to_string(self.base.path().join("logs/console")).unwrap_or_default()
+    /// How often its context was deployed anew, by what it wrote to its console.
+    pub fn redeployed(&self) -> usize {
+        let console = fs::read_to_string(self.base.path().join("logs/console")).unwrap_or_default();
+        console.matches("is completed").count()
     }
 
     /// How often a request with this `X-Tag` has reached it; asked without the proxy.
