@@ -1,7 +1,7 @@
 //! The process as its operator meets it: checks, start, stop, logs, metrics, status.
 
 use crate::harness::client::{Request, send};
-use crate::harness::haechi::{PROXY, before};
+use crate::harness::haechi::{PROXY, Signal, before};
 use crate::harness::ports::free_port;
 use crate::harness::tools::run;
 use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, within};
@@ -105,7 +105,7 @@ fn sigterm_lets_exchanges_end_and_takes_no_new_ones() {
     assert_eq!(idle.get("/").status, 200);
     let busy = thread::spawn(move || send(http, &Request::get("/hold")));
     eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
-    haechi.signal("TERM");
+    haechi.signal(Signal::TERM);
     within(Duration::from_secs(10), "nobody is let in", || Wire::connect(http).is_err().then_some(()));
     assert!(idle.wire().is_closed(), "an idle connection is let go");
     assert!(haechi.runs(), "it waits for the exchange");
@@ -121,10 +121,10 @@ fn a_second_sigterm_stops_at_once() {
     let (mut haechi, http) = before(&origin);
     let busy = thread::spawn(move || send(http, &Request::get("/hold")));
     eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
-    haechi.signal("TERM");
+    haechi.signal(Signal::TERM);
     eventually("nobody is let in", || Wire::connect(http).is_err().then_some(()));
     assert!(haechi.runs());
-    haechi.signal("TERM");
+    haechi.signal(Signal::TERM);
     haechi.ended(Duration::from_secs(3));
     assert!(busy.join().unwrap().is_err());
 }
@@ -138,7 +138,7 @@ fn a_drain_ends_when_its_grace_is_over() {
     let busy = thread::spawn(move || send(http, &Request::get("/hold")));
     eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
     let started = Instant::now();
-    haechi.signal("INT");
+    haechi.signal(Signal::INT);
     haechi.ended(Duration::from_secs(10));
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
     assert!(busy.join().unwrap().is_err());
@@ -177,7 +177,7 @@ fn the_access_log_is_whole_lines_that_follow_a_rotation() {
     assert!(line["duration_seconds"].as_f64().is_some_and(|took| took > 0.0 && took < 10.0), "{line}");
 
     fs::rename(&path, haechi.dir().join("access.log.1")).unwrap();
-    haechi.signal("USR1");
+    haechi.signal(Signal::USR1);
     eventually("a new file is there", || path.exists().then_some(()));
     client.get("/after");
     eventually("it is written to", || (lines(&path).len() == 1).then_some(()));
@@ -284,10 +284,10 @@ fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
     let plan = Haechi::plan(PROXY).with("origin", origin.address).variable("NOTIFY_SOCKET", &path);
     let mut haechi = plan.start();
     told("READY=1");
-    haechi.signal("HUP");
+    haechi.signal(Signal::HUP);
     told("RELOADING=1");
     told("READY=1");
-    haechi.signal("TERM");
+    haechi.signal(Signal::TERM);
     told("STOPPING=1");
     assert!(haechi.ended(Duration::from_secs(10)).success());
 }

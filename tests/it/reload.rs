@@ -1,7 +1,7 @@
 //! Edits of the config while it serves: taken when right, refused when wrong, and felt by nobody.
 
 use crate::harness::certs::Authority;
-use crate::harness::haechi::{Haechi, PROXY, client_address, replace};
+use crate::harness::haechi::{Haechi, PROXY, Signal, client_address, replace};
 use crate::harness::load::Load;
 use crate::harness::tools::run;
 use crate::harness::websocket::{self, Socket};
@@ -215,7 +215,7 @@ fn sighup_reloads() {
     let origin = Origin::named("old");
     let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
     let before = haechi.metric("haechi_config_reloads_total", &[]).expect("reloads are counted");
-    haechi.signal("HUP");
+    haechi.signal(Signal::HUP);
     eventually("one more reload", || haechi.metric("haechi_config_reloads_total", &[]).filter(|now| *now > before));
     assert_eq!(get(haechi.at("http"), "/").text(), "old");
 }

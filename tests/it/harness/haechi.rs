@@ -4,6 +4,7 @@ use super::page::Page;
 use super::ports::free_port;
 use super::tools::{Said, run};
 use super::{Origin, client, eventually, within};
+use rustix::process::{Pid, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+
+pub use rustix::process::Signal;
 
 const START: Duration = Duration::from_secs(60);
 
@@ -244,10 +247,9 @@ impl Haechi {
         self.child.id()
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let said = run("kill", [format!("-{name}"), self.pid().to_string()]);
-        assert_eq!(said.code, 0, "kill: {}", said.err);
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a signal");
     }
 
     /// Waits for its end.
