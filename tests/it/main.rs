@@ -1,7 +1,19 @@
-//! Tests of haechi from outside, in one binary.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+//! Black-box tests: the real binary, real sockets, real files, real Tomcats. One binary, a module a subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail")]
 
+mod architecture;
+mod bodies;
 mod corpus;
 mod diagnostics;
+mod failures;
+mod framing;
+mod harness;
 mod laws;
+mod lifecycle;
+mod limits;
 mod metrics_names;
+mod protocols;
+mod proxying;
+mod reload;
+mod static_files;
+mod tomcat;

@@ -1,0 +1,259 @@
+//! Servers that fail: who is asked instead, what the client is told, and when nothing is asked twice.
+
+use crate::harness::client::{Request, send};
+use crate::harness::haechi::PROXY;
+use crate::harness::ports::free_port;
+use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Closes each connection on its second request without a byte of answer, as a server does whose keep-alive
+/// time is over.
+fn forgetful() -> Origin {
+    Origin::start(
+        |arrival, wire| {
+            if arrival.turn == 1 && wire.send(answer(200, "ok")).is_ok() { Next::Keep } else { Next::Close }
+        },
+    )
+}
+
+#[test]
+fn a_get_survives_a_kept_connection_that_dies() {
+    let origin = forgetful();
+    let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    let mut client = Client::connect(haechi.at("http")).unwrap();
+    for at in 0..50 {
+        let response = client.get(&format!("/{at}"));
+        assert_eq!(response.status, 200, "request {at}");
+    }
+    let retries = haechi.metric("haechi_server_retries_total", &[("upstream", "was")]);
+    assert!(retries.is_some_and(|retries| retries >= 40.0), "{retries:?} retries");
+}
+
+#[test]
+fn a_post_is_never_sent_twice() {
+    let origin = forgetful();
+    let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    let mut client = Client::connect(haechi.at("http")).unwrap();
+    for at in 0..50 {
+        let target = format!("/{at}");
+        let response = client.send(&Request::post(&target, "pay 100")).unwrap();
+        assert!(matches!(response.status, 200 | 502), "{}", response.status);
+        assert_eq!(origin.arrivals_for(&target).len(), 1, "{target}");
+    }
+}
+
+#[test]
+fn a_server_that_keeps_dying_costs_one_retry_and_then_a_502() {
+    let origin = Origin::start(|_, _| Next::Close);
+    let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    let response = get(haechi.at("http"), "/a");
+    assert_eq!(response.status, 502);
+    assert!(origin.arrivals_for("/a").len() <= 2, "{}", origin.arrivals_for("/a").len());
+    assert!(haechi.logged("/a")["error"].is_string());
+}
+
+const PAIR: &str = r#"
+[listener.http]
+bind = ["@http"]
+
+[[site]]
+hosts = ["*"]
+
+[[site.route]]
+path = "/"
+proxy = { upstream = "was" }
+
+[upstream.was]
+servers = ["@one", "@two"]
+timeouts = { connect = "500ms", response = "1s" }
+"#;
+
+#[test]
+fn a_refused_connection_goes_to_another_server_for_every_method() {
+    let origin = Origin::named("two");
+    let haechi = Haechi::plan(PAIR).with("one", free_port()).with("two", origin.address).start();
+    let http = haechi.at("http");
+    for _ in 0..20 {
+        assert_eq!(get(http, "/").text(), "two");
+        assert_eq!(send(http, &Request::post("/", "body")).unwrap().text(), "two");
+    }
+}
+
+#[test]
+fn no_answer_in_time_is_a_504() {
+    let origin = Origin::start(|_, wire| {
+        // Silent until the proxy gives up.
+        let _ = wire.is_closed();
+        Next::Close
+    });
+    let text = PROXY.to_owned() + "timeouts = { response = \"500ms\" }\n";
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let started = Instant::now();
+    let response = get(haechi.at("http"), "/a");
+    assert_eq!(response.status, 504);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    eventually("the origin is let go", || (origin.open_connections() == 0).then_some(()));
+    assert!(haechi.logged("/a")["error"].is_string());
+}
+
+const CHECKED: &str = r#"
+[listener.http]
+bind = ["@http"]
+
+[[site]]
+hosts = ["*"]
+error_pages = { 503 = "errors/503.html", 502 = "errors/502.html" }
+
+[[site.route]]
+path = "/"
+proxy = { upstream = "was" }
+
+[upstream.was]
+servers = ["@one", "@two"]
+[upstream.was.health]
+http = "/health"
+interval = "100ms"
+timeout = "500ms"
+rise = 2
+fall = 2
+"#;
+
+fn checked(one: &Origin, two: &Origin) -> Haechi {
+    Haechi::plan(CHECKED)
+        .with("one", one.address)
+        .with("two", two.address)
+        .file("errors/503.html", "<h1>back soon</h1>")
+        .file("errors/502.html", "<h1>broken</h1>")
+        .start()
+}
+
+#[test]
+fn checks_take_a_server_out_and_back() {
+    let (one, two) = (Origin::named("one"), Origin::named("two"));
+    let haechi = checked(&one, &two);
+    let (first, http) = (one.address, haechi.at("http"));
+    haechi.becomes("was", &first.to_string(), "up");
+    one.stop();
+    haechi.becomes("was", &first.to_string(), "down");
+    assert_eq!(haechi.metric("haechi_server_up", &[("server", &first.to_string())]), Some(0.0));
+    for _ in 0..10 {
+        assert_eq!(get(http, "/").text(), "two");
+    }
+    let _again = Origin::named_at(first, "one");
+    haechi.becomes("was", &first.to_string(), "up");
+    eventually("it is asked again", || (get(http, "/").text() == "one").then_some(()));
+    let said = haechi.stderr();
+    let changes = said.lines().filter(|line| line.contains(&first.to_string()) && line.contains("down")).count();
+    assert_eq!(changes, 1, "a change of state is logged once:\n{said}");
+}
+
+#[test]
+fn without_any_server_503_comes_at_once_with_its_page() {
+    let (one, two) = (Origin::named("one"), Origin::named("two"));
+    let haechi = checked(&one, &two);
+    let http = haechi.at("http");
+    one.stop();
+    two.stop();
+    haechi.becomes("was", &one.address.to_string(), "down");
+    haechi.becomes("was", &two.address.to_string(), "down");
+    let started = Instant::now();
+    let response = get(http, "/a");
+    assert_eq!((response.status, response.text().as_str()), (503, "<h1>back soon</h1>"));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let wait = response.field("retry-after").expect("Retry-After");
+    assert!(wait.parse::<u32>().is_ok(), "{wait}");
+    assert!(response.field("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    let head = send(http, &Request::new("HEAD", "/")).unwrap();
+    assert_eq!((head.status, head.body.len()), (503, 0));
+    let _again = Origin::named_at(one.address, "one");
+    eventually("it serves again", || (get(http, "/").status == 200).then_some(()));
+}
+
+#[test]
+fn a_failing_health_page_is_enough_to_be_taken_out() {
+    static SICK: AtomicUsize = AtomicUsize::new(0);
+    let sick = Origin::start(|arrival, wire| {
+        let status = if arrival.target == "/health" && SICK.load(Ordering::SeqCst) == 1 { 503 } else { 200 };
+        wire.send(answer(status, "sick")).map_or(Next::Close, |()| Next::Keep)
+    });
+    let well = Origin::named("well");
+    let haechi = checked(&sick, &well);
+    let server = sick.address.to_string();
+    haechi.becomes("was", &server, "up");
+    SICK.store(1, Ordering::SeqCst);
+    haechi.becomes("was", &server, "down");
+    for _ in 0..10 {
+        assert_eq!(get(haechi.at("http"), "/").text(), "well");
+    }
+    assert!(haechi.stderr().contains("503"), "the reason is logged");
+    SICK.store(0, Ordering::SeqCst);
+    haechi.becomes("was", &server, "up");
+}
+
+#[test]
+fn an_answer_of_the_origin_is_not_replaced_by_a_page_of_ours() {
+    let origin = Origin::start(|_, wire| wire.send(answer(503, "mine")).map_or(Next::Close, |()| Next::Keep));
+    let text = PROXY.replace("hosts = [\"*\"]", "hosts = [\"*\"]\nerror_pages = { 503 = \"503.html\" }");
+    let haechi = Haechi::plan(&text).with("origin", origin.address).file("503.html", "ours").start();
+    let response = get(haechi.at("http"), "/");
+    assert_eq!((response.status, response.text().as_str()), (503, "mine"));
+}
+
+#[test]
+fn a_backup_is_asked_when_nobody_else_is_left() {
+    let (one, spare) = (Origin::named("one"), Origin::named("spare"));
+    let text = PAIR.replace("\"@two\"", "{ address = \"@two\", backup = true }");
+    let haechi = Haechi::plan(&text).with("one", one.address).with("two", spare.address).start();
+    let http = haechi.at("http");
+    for _ in 0..10 {
+        assert_eq!(get(http, "/").text(), "one");
+    }
+    one.stop();
+    for _ in 0..10 {
+        assert_eq!(get(http, "/").text(), "spare");
+    }
+}
+
+#[test]
+fn more_than_max_connections_wait_in_a_bounded_queue() {
+    let origin = Origin::start(|arrival, wire| {
+        if arrival.target == "/hold" {
+            // Until the client goes.
+            let _ = wire.is_closed();
+            return Next::Close;
+        }
+        wire.send(answer(200, "ok")).map_or(Next::Close, |()| Next::Keep)
+    });
+    let text =
+        PROXY.to_owned() + "max_connections = 2\nmax_queue = 1\ntimeouts = { queue = \"1s\", response = \"20s\" }\n";
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let http = haechi.at("http");
+    let held: Vec<Wire> = (0..2)
+        .map(|_| {
+            let mut wire = Wire::connect(http).unwrap();
+            wire.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            wire
+        })
+        .collect();
+    eventually("both places are taken", || (origin.arrivals_for("/hold").len() == 2).then_some(()));
+    let response = get(http, "/late");
+    assert_eq!(response.status, 503, "its time in the queue is over");
+    assert!(response.field("retry-after").is_some());
+    assert_eq!(origin.connections(), 2);
+    drop(held);
+    eventually("a place is free", || (get(http, "/").status == 200).then_some(()));
+}
+
+#[test]
+fn weights_are_kept_by_round_robin() {
+    let (one, two) = (Origin::named("one"), Origin::named("two"));
+    let text = PAIR.replace("\"@two\"", "{ address = \"@two\", weight = 3 }");
+    let haechi = Haechi::plan(&text).with("one", one.address).with("two", two.address).start();
+    let mut client = Client::connect(haechi.at("http")).unwrap();
+    for _ in 0..400 {
+        client.get("/");
+    }
+    let asked = one.arrivals().len();
+    assert!((95..=105).contains(&asked), "{asked} of 400 for a weight of 1 in 4");
+}

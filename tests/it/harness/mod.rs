@@ -1,0 +1,22 @@
+//! What the tests stand on: the binary under test, origins behind it, clients before it.
+
+pub mod certs;
+pub mod client;
+pub mod eventually;
+pub mod haechi;
+pub mod load;
+pub mod origin;
+pub mod page;
+pub mod ports;
+pub mod raw;
+#[cfg(test)]
+mod tests;
+pub mod tomcat;
+pub mod tools;
+pub mod websocket;
+
+pub use client::{Client, Request, get};
+pub use eventually::{eventually, pace, within};
+pub use haechi::Haechi;
+pub use origin::{Next, Origin, answer};
+pub use raw::{Response, Wire};
