@@ -1,1 +1,15 @@
-fn main() {}
+//! The haechi binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use haechi::cli::Command;
+use haechi::{app, demo};
+
+fn main() -> ExitCode {
+    match Command::from_arguments() {
+        Command::Run { config } => app::run(&config),
+        Command::Check { config, defaults } => app::check(&config, defaults),
+        Command::Demo { config } => demo::run(&config),
+        Command::Schema => app::print_schema(),
+    }
+}

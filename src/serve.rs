@@ -7,7 +7,7 @@ mod refusal;
 mod worker;
 
 pub use refusal::{Fault, Refusal};
-pub use worker::{Ended, Worker, finish};
+pub use worker::{Ended, OpenConnection, Worker, finish};
 
 use crate::handler::proxy::Forward;
 use crate::handler::{Handler, Response, redirect, static_files};

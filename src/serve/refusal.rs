@@ -5,6 +5,7 @@ use std::error::Error;
 use bytes::Bytes;
 
 use crate::codec::h1::RequestFault;
+use crate::codec::h2::StreamFault;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, ResponseHead};
 use crate::message::{Exchange, TargetFault};
@@ -17,6 +18,9 @@ pub enum Refusal {
     /// The request's head cannot be understood.
     #[error(transparent)]
     Head(#[from] RequestFault),
+    /// The fields of an HTTP/2 request make no head.
+    #[error(transparent)]
+    Stream(#[from] StreamFault),
     /// The request's head did not become whole in time.
     #[error("request head did not come in time")]
     HeadTimeout,
@@ -57,6 +61,7 @@ impl Refusal {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Head(fault) => fault.name(),
+            Self::Stream(fault) => fault.name(),
             Self::HeadTimeout => "head_timeout",
             Self::Target(fault) => fault.name(),
             Self::UnknownHost => "unknown_host",
@@ -72,6 +77,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Head(fault) => fault.status(),
+            Self::Stream(fault) => fault.status(),
             Self::HeadTimeout => 408,
             Self::Target(_) => 400,
             Self::UnknownHost | Self::NoRoute => 404,
@@ -87,6 +93,7 @@ impl Refusal {
         match self {
             Self::Proxy(proxy::Failure::Client(_))
             | Self::Head(_)
+            | Self::Stream(_)
             | Self::HeadTimeout
             | Self::Target(_)
             | Self::UnknownHost
@@ -121,7 +128,7 @@ impl Refusal {
             // RFC 9110 §10.2.3. A server that is down is found up within a few checks.
             head.fields.push_known(Known::RetryAfter, b"Retry-After", b"5");
         }
-        if let Self::Head(fault) = self && fault.status() == 405 {
+        if head.status == 405 {
             head.fields.push("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
         }
         let body = match page {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use crate::handler::Local;
 use crate::handler::static_files::Disk;
 use crate::head::{Known, RequestHead};
@@ -21,6 +23,27 @@ pub struct Worker {
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
     log: RefCell<ThreadLog>,
     draining: Cell<bool>,
+    open: Rc<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    connections: Cell<usize>,
+    none: Notify,
+}
+
+/// A connection that a drain waits for; over when dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Rc<Open>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let left = self.0.connections.get() - 1;
+        self.0.connections.set(left);
+        if left == 0 {
+            self.0.none.notify_waiters();
+        }
+    }
 }
 
 impl Worker {
@@ -32,6 +55,25 @@ impl Worker {
             snapshot: RefCell::new(Rc::new(snapshot)),
             log: RefCell::new(log),
             draining: Cell::new(false),
+            open: Rc::default(),
+        }
+    }
+
+    /// One more connection.
+    #[must_use]
+    pub fn open(&self) -> OpenConnection {
+        self.open.connections.set(self.open.connections.get() + 1);
+        OpenConnection(Rc::clone(&self.open))
+    }
+
+    /// Waits until there is no connection.
+    pub async fn all_closed(&self) {
+        loop {
+            let none = self.open.none.notified();
+            if self.open.connections.get() == 0 {
+                return;
+            }
+            none.await;
         }
     }
 

@@ -221,7 +221,7 @@ impl Compiler<'_> {
             list.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
         };
         let removed: Vec<String> = written.remove.iter().map(|name| name.value.clone()).collect();
-        let made = HeaderRules::new(pairs(&written.set), pairs(&written.add), removed);
+        let made = HeaderRules::new(&pairs(&written.set), &pairs(&written.add), &removed);
         self.told(made, route.span).unwrap_or_default()
     }
 

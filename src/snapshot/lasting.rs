@@ -19,7 +19,7 @@ pub struct Lasting {
     /// Health, counters and gates of servers.
     pub servers: upstream::Registry,
     /// Counters of listeners and sites.
-    pub cells: telemetry::Registry,
+    pub cells: Arc<telemetry::Registry>,
     /// The keys of session tickets: a client resumes through a reload.
     pub tickets: Tickets,
     listeners: Mutex<HashMap<Arc<str>, Numbered>>,
@@ -38,7 +38,7 @@ impl Lasting {
         Self {
             threads,
             servers: upstream::Registry::new(threads),
-            cells: telemetry::Registry::new(threads),
+            cells: Arc::new(telemetry::Registry::new(threads)),
             tickets,
             listeners: Mutex::default(),
         }

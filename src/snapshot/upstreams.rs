@@ -38,7 +38,7 @@ pub(super) fn upstream(
 ) -> Upstream {
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
-    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, written.name.span, before));
+    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, written.name.span, before.map(|before| &**before)));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);

@@ -124,6 +124,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Its name in logs and as a label.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotFound => "file_not_found",
+            Self::Forbidden(_) => "file_forbidden",
+            Self::Disk(_) => "file_unreadable",
+        }
+    }
+
     /// The status that tells the client.
     #[must_use]
     pub fn status(&self) -> u16 {

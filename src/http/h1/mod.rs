@@ -100,9 +100,9 @@ struct Turn<'t, 's> {
 impl<'s> Turn<'_, 's> {
     async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
         self.connection.begin(request.framing, self.listener.body_limit, self.listener.timeouts.body);
-        let mut body = RequestBody::H1(self.connection);
         let inquiry = Inquiry { head, upgrade: request.upgrade };
-        let Self { worker, snapshot, listener, exchange, .. } = &mut self;
+        let Self { worker, snapshot, listener, connection, exchange } = &mut self;
+        let mut body = RequestBody::H1(connection);
         let mut response = serve::answer(worker, snapshot, listener, exchange, inquiry, &mut body).await;
         let connection = &mut *self.connection;
 

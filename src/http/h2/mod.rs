@@ -6,7 +6,6 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
-mod request;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -18,6 +17,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 
 use super::Accepted;
+use crate::codec::h2 as request;
 use crate::head::RequestHead;
 use crate::message::{Exchange, H2Body, Peer, RequestBody};
 use crate::net::{Client, Deadline, Stream, Tag};

@@ -1,5 +1,6 @@
 //! One question to one server, on a connection of its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

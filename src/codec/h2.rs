@@ -1,6 +1,6 @@
 //! From the fields of an HTTP/2 request to a head (RFC 9113 §8.3).
 
-use crate::codec::h1::HeadLimits;
+use super::h1::HeadLimits;
 use crate::head::{Known, Method, RequestHead, Version};
 
 /// Why a request's fields make no head. The crate has refused malformed pseudo-fields and
@@ -54,7 +54,10 @@ impl StreamFault {
 }
 
 /// Fills `head` from what the crate decoded. `:authority` becomes `Host`.
-pub(super) fn read(
+///
+/// # Errors
+/// [`StreamFault`]; `head` may then hold anything.
+pub fn read(
     parts: &http::request::Parts,
     limits: &HeadLimits,
     head: &mut RequestHead,
@@ -103,6 +106,7 @@ fn read_host(parts: &http::request::Parts, head: &mut RequestHead) -> Result<(),
 }
 
 /// The length that the client announced; the crate holds it to it.
-pub(super) fn declared_length(head: &RequestHead) -> Option<u64> {
+#[must_use]
+pub fn declared_length(head: &RequestHead) -> Option<u64> {
     std::str::from_utf8(head.fields.first(Known::ContentLength)?).ok()?.parse().ok()
 }

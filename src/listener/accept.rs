@@ -1,0 +1,114 @@
+//! Takes connections from the kernel.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::choose::choose;
+use super::handshake::handshake;
+use crate::http::{Accepted, h1, h2};
+use crate::net::{Client, Stream};
+use crate::serve::{OpenConnection, Worker};
+use crate::snapshot::{ListenerId, Place};
+use crate::telemetry::{ListenerCells, PerThread};
+
+/// The first pause after a failed accept; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Serves whoever connects to `socket`, until the task is ended. `id` says which listener the
+/// socket belongs to now: a reload may move an address to another one.
+pub async fn accept(worker: Rc<Worker>, socket: TcpListener, id: Rc<Cell<ListenerId>>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                pause = FIRST_PAUSE;
+                begin(&worker, stream, id.get());
+            }
+            // The client has gone already; the next one waits.
+            Err(error) if is_clients(&error) => {}
+            Err(error) => {
+                // Out of file descriptors or memory: the connection stays in the queue, so another
+                // try at once would spin.
+                let snapshot = worker.snapshot();
+                if let Some(listener) = snapshot.listener(id.get()) {
+                    listener.cells(worker.local.thread).accept_failures.add(1);
+                    if pause == FIRST_PAUSE {
+                        tracing::error!(listener = &*listener.name, %error, "connections cannot be accepted, trying again");
+                    }
+                }
+                drop(snapshot);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+fn is_clients(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// Finds the connection a place and a task.
+fn begin(worker: &Rc<Worker>, socket: TcpStream, id: ListenerId) {
+    let snapshot = worker.snapshot();
+    let Some(listener) = snapshot.listener(id) else { return };
+    let cells = listener.cells(worker.local.thread);
+    cells.accepted.add(1);
+    let Some(place) = listener.admit() else {
+        cells.refused.add(1);
+        cells.closed.add(1);
+        return;
+    };
+    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else {
+        cells.closed.add(1);
+        return;
+    };
+    let client = Client { peer, local, tls: None };
+    let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
+    tokio::task::spawn_local(async move { serve(&counted.worker, socket, client, id, place).await });
+}
+
+/// A connection among those that a drain waits for.
+struct Counted {
+    worker: Rc<Worker>,
+    cells: Arc<PerThread<ListenerCells>>,
+    #[expect(dead_code, reason = "counts down when dropped")]
+    open: OpenConnection,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.cells.of(self.worker.local.thread).closed.add(1);
+    }
+}
+
+/// Takes TLS off and lets the protocol's driver serve.
+async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: ListenerId, place: Place) {
+    let (stream, is_h2) = {
+        let snapshot = worker.snapshot();
+        let Some(listener) = snapshot.listener(id) else { return };
+        match &listener.tls {
+            Some(secure) => {
+                let Some((stream, facts)) = handshake(worker, listener, secure, socket, client.peer).await else {
+                    return;
+                };
+                let is_h2 = facts.is_h2();
+                client.tls = Some(Box::new(facts));
+                (stream, is_h2)
+            }
+            None => {
+                let Some(is_h2) = choose(&socket, listener).await else { return };
+                (Stream::Tcp(socket), is_h2)
+            }
+        }
+    };
+    let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
+    if is_h2 { h2::serve(accepted).await } else { h1::serve(accepted).await }
+}
