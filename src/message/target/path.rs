@@ -1,0 +1,124 @@
+//! Reading a raw path: escapes, `;params`, dot segments.
+
+use std::borrow::Cow;
+
+use super::TargetFault;
+
+/// The normal form of a raw path that starts with `/`.
+pub(super) fn normalise(raw: &[u8]) -> Result<Cow<'_, [u8]>, TargetFault> {
+    if is_normal(raw)? {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut normal = Vec::with_capacity(raw.len());
+    rebuild(raw, &mut normal, |name, _, out| out.extend_from_slice(name))?;
+    Ok(Cow::Owned(normal))
+}
+
+/// The raw path with dot segments resolved and slashes merged, all else as sent. A path that has
+/// no normal form comes back as it is.
+pub(super) fn resolve(raw: &[u8]) -> Cow<'_, [u8]> {
+    let mut resolved = Vec::with_capacity(raw.len());
+    match rebuild(raw, &mut resolved, |_, segment, out| out.extend_from_slice(segment)) {
+        Ok(()) => Cow::Owned(resolved),
+        Err(_) => Cow::Borrowed(raw),
+    }
+}
+
+/// What follows the part of a resolved path whose normal form has `matched` bytes.
+pub(super) fn after(resolved: &[u8], matched: usize) -> &[u8] {
+    let mut at = 0;
+    let mut covered = 0;
+    while covered < matched && at < resolved.len() {
+        match resolved[at] {
+            b';' => at = segment_end(resolved, at),
+            b'%' => {
+                covered += escape_at(resolved, at).map_or(1, |byte| if is_kept(byte) { 3 } else { 1 });
+                at += 3;
+            }
+            _ => {
+                covered += 1;
+                at += 1;
+            }
+        }
+    }
+    resolved.get(at..).unwrap_or_default()
+}
+
+/// The byte that the escape at `at`, where a `%` stands, is for.
+pub(super) fn escape_at(path: &[u8], at: usize) -> Result<u8, TargetFault> {
+    let digit = |offset: usize| path.get(at + offset).and_then(|digit| (*digit as char).to_digit(16));
+    match (digit(1), digit(2)) {
+        (Some(high), Some(low)) => u8::try_from(high * 16 + low).map_err(|_| TargetFault::Escape),
+        _ => Err(TargetFault::Escape),
+    }
+}
+
+pub(super) fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+}
+
+/// Most paths are: one pass decides it without a copy.
+fn is_normal(raw: &[u8]) -> Result<bool, TargetFault> {
+    let mut after_slash = false;
+    for &byte in raw {
+        match byte {
+            b'%' | b';' => return Ok(false),
+            b'/' | b'.' if after_slash => return Ok(false),
+            0 => return Err(TargetFault::Nul),
+            _ => after_slash = byte == b'/',
+        }
+    }
+    Ok(true)
+}
+
+/// Walks the segments and writes those that count; `write` gets each one decoded and as sent.
+fn rebuild(raw: &[u8], out: &mut Vec<u8>, write: impl Fn(&[u8], &[u8], &mut Vec<u8>)) -> Result<(), TargetFault> {
+    let mut name = Vec::new();
+    let mut ends_with_segment = false;
+    for segment in raw.split(|byte| *byte == b'/').skip(1) {
+        let name_end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+        name.clear();
+        decode(&segment[name_end..], &mut name)?;
+        name.clear();
+        decode(&segment[..name_end], &mut name)?;
+        ends_with_segment = false;
+        match name.as_slice() {
+            b"" | b"." => {}
+            // What was written so far is `/a/b`: its last segment goes.
+            b".." => out.truncate(memchr::memrchr(b'/', out).ok_or(TargetFault::AboveRoot)?),
+            name => {
+                out.push(b'/');
+                write(name, segment, out);
+                ends_with_segment = true;
+            }
+        }
+    }
+    if !ends_with_segment {
+        out.push(b'/');
+    }
+    Ok(())
+}
+
+fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), TargetFault> {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let (byte, length) = if byte == b'%' { (escape_at(text, at)?, 3) } else { (byte, 1) };
+        match byte {
+            0 => return Err(TargetFault::Nul),
+            _ if length == 3 && is_kept(byte) => push_escape(out, byte),
+            _ => out.push(byte),
+        }
+        at += length;
+    }
+    Ok(())
+}
+
+/// Escapes that mean something else once decoded: separators, the escape itself, control bytes.
+fn is_kept(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | b'%') || byte.is_ascii_control()
+}
+
+fn segment_end(path: &[u8], from: usize) -> usize {
+    memchr::memchr(b'/', &path[from..]).map_or(path.len(), |length| from + length)
+}
