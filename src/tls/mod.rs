@@ -30,7 +30,7 @@ pub use certificate::{Certificate, LoadFault, Pair};
 pub use facts::facts;
 pub use failure::HandshakeFailure;
 pub use mint::{MintFault, mint};
-pub use outbound::{OutboundSpec, OutboundTls};
+pub use outbound::{OutboundFault, OutboundSpec, OutboundTls};
 pub use policy::{ClientAuth, MinVersion, PolicyFault, ServerPolicy, server_config};
 pub use store::{Store, StoreSpec};
 pub use tickets::Tickets;

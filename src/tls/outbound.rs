@@ -123,3 +123,39 @@ fn system_roots() -> Result<RootCertStore, OutboundFault> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::tls::tests::minted::{Authority, new_folder};
+
+    #[test]
+    fn a_server_is_verified_by_the_written_name_or_its_own() {
+        let folder = new_folder();
+        let ca = folder.path().join("ca.pem");
+        fs::write(&ca, Authority::new("ca").pem()).unwrap();
+        let spec = OutboundSpec { ca: Some(ca), ..OutboundSpec::default() };
+        let named =
+            OutboundTls::load(&OutboundSpec { server_name: Some("was.internal".into()), ..spec.clone() }).unwrap();
+        let unnamed = OutboundTls::load(&spec).unwrap();
+        assert_eq!(named.server_name("10.0.0.1").unwrap().to_str(), "was.internal");
+        for host in ["10.0.0.1", "was1.internal", "::1"] {
+            assert_eq!(unnamed.server_name(host).unwrap().to_str(), host);
+        }
+        assert_eq!(unnamed.server_name("[::1]").unwrap().to_str(), "::1");
+        assert_eq!(unnamed.server_name("a b").unwrap_err().to_string(), "`a b` is not a server name");
+        let fault = OutboundTls::load(&OutboundSpec { server_name: Some("-".into()), ..spec }).unwrap_err();
+        assert_eq!(fault.to_string(), "`-` is not a server name");
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let folder = new_folder();
+        let missing = folder.path().join("ca.pem");
+        let fault =
+            OutboundTls::load(&OutboundSpec { ca: Some(missing.clone()), ..OutboundSpec::default() }).unwrap_err();
+        assert_eq!(fault.to_string(), format!("`{}` cannot be read", missing.display()));
+    }
+}
