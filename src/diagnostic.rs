@@ -1,6 +1,7 @@
 //! What is said to the operator about a fault: message, place, hint, as compilers say it.
 
 use std::cmp::Reverse;
+use std::error::Error;
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,21 @@ use std::path::{Path, PathBuf};
 /// A file of a [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u16);
+
+/// An error and its causes, on one line.
+pub struct Causes<'e>(pub &'e dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
 
 /// A range of bytes of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,7 +174,7 @@ impl fmt::Display for Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl Error for Faults {}
 
 impl From<Diagnostic> for Faults {
     fn from(fault: Diagnostic) -> Self {

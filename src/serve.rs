@@ -63,7 +63,8 @@ async fn route<'s>(
     if let Some(port) = listener.redirect_to_https {
         return redirect::respond_https(&target, port, worker.local.spare_head()).ok_or(Refusal::UnknownHost);
     }
-    let found = listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
+    let found =
+        listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
     let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
     exchange.enter(&site.name, site.cells.of(worker.local.thread));
     *on = Some(site);

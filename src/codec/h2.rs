@@ -57,11 +57,7 @@ impl StreamFault {
 ///
 /// # Errors
 /// [`StreamFault`]; `head` may then hold anything.
-pub fn read(
-    parts: &http::request::Parts,
-    limits: &HeadLimits,
-    head: &mut RequestHead,
-) -> Result<(), StreamFault> {
+pub fn read(parts: &http::request::Parts, limits: &HeadLimits, head: &mut RequestHead) -> Result<(), StreamFault> {
     let method = parts.method.as_str().as_bytes();
     head.version = Version::Http2;
     head.method = Method::from_token(method);

@@ -18,9 +18,7 @@ pub(super) fn each_field(
         match field.known {
             Known::Server if listener.server_field != ServerField::Pass => continue,
             Known::Date => dated = true,
-            Known::Other | Known::XRequestId
-                if id_field.is_some_and(|name| field.name.eq_ignore_ascii_case(name)) =>
-            {
+            Known::Other | Known::XRequestId if id_field.is_some_and(|name| field.name.eq_ignore_ascii_case(name)) => {
                 continue;
             }
             _ => {}

@@ -44,13 +44,7 @@ pub struct Exchange<'s> {
 impl<'s> Exchange<'s> {
     /// An exchange that begins.
     #[must_use]
-    pub fn new(
-        thread: ThreadId,
-        client: &'s Client,
-        peer: &'s Peer,
-        started: Instant,
-        time: SystemTime,
-    ) -> Self {
+    pub fn new(thread: ThreadId, client: &'s Client, peer: &'s Peer, started: Instant, time: SystemTime) -> Self {
         Self {
             thread,
             client,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::h1::{self, BodyDecoder, BodyFault, Framing};
 use super::hop_by_hop::TooManyTokens;
+use crate::codec::h1::{self, BodyDecoder, BodyFault, Framing};
 use crate::head::{Fields, Known, ResponseHead};
 use crate::net::{Buffer, Deadline, Scratch, Stream};
 

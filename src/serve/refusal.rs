@@ -1,15 +1,14 @@
 //! Why an exchange got no normal answer: the rooms' own errors, summed up.
 
-use std::error::Error;
-
 use bytes::Bytes;
 
 use crate::codec::h1::RequestFault;
 use crate::codec::h2::StreamFault;
+use crate::diagnostic::Causes;
+use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, ResponseHead};
 use crate::message::{Exchange, TargetFault};
-use crate::handler::error_page::ErrorPage;
 use crate::snapshot::TooLarge;
 
 /// Why there is no normal answer.
@@ -108,7 +107,7 @@ impl Refusal {
     /// Tells the operator, who sees what clients do only at the level of debugging.
     pub(super) fn log(&self, exchange: &Exchange<'_>) {
         let (name, status) = (self.name(), self.status());
-        let reason = Reasons(self);
+        let reason = Causes(self);
         let client = exchange.address;
         let upstream = exchange.upstream.unwrap_or("-");
         let server = exchange.server.unwrap_or("-");
@@ -144,20 +143,5 @@ impl Refusal {
         };
         head.fields.push_known(Known::CacheControl, b"Cache-Control", b"no-store");
         Response { head, body: Body::Bytes(body) }
-    }
-}
-
-/// An error and its causes on one line.
-struct Reasons<'e>(&'e Refusal);
-
-impl std::fmt::Display for Reasons<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
     }
 }

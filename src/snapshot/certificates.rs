@@ -1,12 +1,13 @@
 //! TLS of listeners and upstreams: from files to configs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Listener;
-use super::compile::with_causes;
 use crate::config::{self, Protocols, TlsVersion};
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Causes, Diagnostic, Severity, Span};
+use crate::tls::certificate::Validity;
 use crate::tls::{
     Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
     Tickets, server_config,
@@ -25,15 +26,17 @@ pub struct Secure {
 /// Reads what a config names, and gathers every fault.
 pub(super) struct Certificates {
     faults: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Certificates {
     pub(super) fn new() -> Self {
-        Self { faults: Vec::new() }
+        Self { faults: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn into_faults(self) -> Vec<Diagnostic> {
-        self.faults
+    /// Faults, and what is to be known though it is none.
+    pub(super) fn into_parts(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        (self.faults, self.warnings)
     }
 
     /// The TLS of a listener; of `before`, the same listener as it runs, unchanged certificates are
@@ -51,11 +54,14 @@ impl Certificates {
         };
         let before = before.and_then(|listener| listener.tls.as_ref()).map(|secure| &*secure.store);
         let store = match Store::load(&spec, before) {
-            Ok(store) => Some(Arc::new(store)),
+            Ok(store) => {
+                self.warn_of(&store, tls);
+                Some(Arc::new(store))
+            }
             Err(faults) => {
                 for fault in faults {
                     let span = span_of(&fault, tls);
-                    self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                    self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()));
                 }
                 None
             }
@@ -75,9 +81,26 @@ impl Certificates {
             Ok(config) => Some(Secure { config, store }),
             Err(fault) => {
                 let span = tls.client_ca.as_ref().map_or_else(|| first_span(tls), |ca| ca.span);
-                self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()));
                 None
             }
+        }
+    }
+
+    /// A certificate that is out of date is shown all the same: a restart must not end a service
+    /// that some clients still take.
+    fn warn_of(&mut self, store: &Store, tls: &config::Tls) {
+        let now = SystemTime::now();
+        for certificate in store.certificates() {
+            let what = match certificate.validity(now) {
+                Validity::Valid => continue,
+                Validity::Expired => "has expired",
+                Validity::NotYet => "is not valid yet",
+            };
+            let path = &certificate.pair().cert;
+            let message = format!("the certificate in `{}` {what}", path.display());
+            let span = span_of_path(Some(path), tls);
+            self.warnings.push(Diagnostic { severity: Severity::Warning, ..Diagnostic::error(span, message) });
         }
     }
 
@@ -89,7 +112,7 @@ impl Certificates {
                 config::ClientAuth::Optional => ClientAuth::Optional(authorities),
             }),
             Err(fault) => {
-                self.faults.push(Diagnostic::error(ca.span, with_causes(&fault)));
+                self.faults.push(Diagnostic::error(ca.span, Causes(&fault).to_string()));
                 None
             }
         }
@@ -123,7 +146,7 @@ impl Certificates {
                     .or_else(|| tls.server_name.as_ref().map(|name| name.span))
                     .or_else(|| tls.certificate.as_ref().map(|pair| pair.span))
                     .unwrap_or(name);
-                self.faults.push(Diagnostic::error(span, with_causes(&fault)));
+                self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()));
                 None
             }
         }
@@ -153,7 +176,10 @@ fn first_span(tls: &config::Tls) -> Span {
 
 /// Where the pair was written that a fault is about, else where the directory was.
 fn span_of(fault: &LoadFault, tls: &config::Tls) -> Span {
-    let path = fault.path();
+    span_of_path(fault.path(), tls)
+}
+
+fn span_of_path(path: Option<&Path>, tls: &config::Tls) -> Span {
     let named = |pair: &&crate::diagnostic::Spanned<config::CertificatePair>| {
         path.is_some_and(|path| path == pair.value.cert || path == pair.value.key)
     };

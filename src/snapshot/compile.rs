@@ -8,7 +8,7 @@ use super::upstreams::{Upstreams, upstream};
 use super::{Lasting, Listener, Route, ServerField, Site, Snapshot};
 use crate::codec::h1::HeadLimits;
 use crate::config::{self, Action, Config, HostPattern, Matcher};
-use crate::diagnostic::{Diagnostic, Faults, Spanned};
+use crate::diagnostic::{Causes, Diagnostic, Faults, Spanned};
 use crate::handler::error_page::{ErrorPage, ErrorPages};
 use crate::handler::fixed::Fixed;
 use crate::handler::proxy::Proxy;
@@ -35,9 +35,7 @@ pub fn compile(
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
-        .map(|written| {
-            Arc::new(upstream(written, lasting, addresses, &mut compiler.certificates, previous, now))
-        })
+        .map(|written| Arc::new(upstream(written, lasting, addresses, &mut compiler.certificates, previous, now)))
         .collect();
     let by_name = upstreams.iter().map(|upstream| (upstream.name.to_string(), Arc::clone(upstream))).collect();
     let sites: Vec<CompiledSite> = config.sites.iter().map(|site| compiler.site(site, &by_name)).collect();
@@ -46,13 +44,15 @@ pub fn compile(
     listeners.sort_unstable_by_key(|listener| listener.id);
     let error_pages = compiler.pages(&config.error_pages);
     let Compiler { certificates, mut faults, .. } = compiler;
-    faults.extend(certificates.into_faults());
+    let (certificate_faults, warnings) = certificates.into_parts();
+    faults.extend(certificate_faults);
     match Faults::new(config.sources.clone(), faults) {
         Some(faults) => Err(faults),
         None => Ok(Snapshot {
             generation: previous.map_or(0, |snapshot| snapshot.generation) + 1,
             listeners,
             upstreams,
+            warnings,
             error_pages,
         }),
     }
@@ -189,9 +189,7 @@ impl Compiler<'_> {
             }
             Action::Proxy(proxy) => {
                 let rewrite = match &proxy.rewrite {
-                    Some(template) => {
-                        Rewrite::Template(self.told(PathTemplate::new(&template.value), template.span)?)
-                    }
+                    Some(template) => Rewrite::Template(self.told(PathTemplate::new(&template.value), template.span)?),
                     None if proxy.strip_prefix => Rewrite::StripPrefix,
                     None => Rewrite::Keep,
                 };
@@ -236,20 +234,8 @@ impl Compiler<'_> {
     }
 
     fn told<T, E: std::error::Error>(&mut self, made: Result<T, E>, span: crate::diagnostic::Span) -> Option<T> {
-        made.map_err(|fault| self.faults.push(Diagnostic::error(span, with_causes(&fault)))).ok()
+        made.map_err(|fault| self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()))).ok()
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn with_causes(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn host_text(host: &HostPattern) -> String {

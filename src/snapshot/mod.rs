@@ -17,12 +17,13 @@ pub use compile::compile;
 pub use lasting::Lasting;
 pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField};
 pub use site::{Route, Site, TooLarge};
-pub use upstreams::names;
+pub use upstreams::names_of;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::diagnostic::Diagnostic;
 use crate::handler::error_page::ErrorPages;
 use crate::upstream::Upstream;
 
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// In file order.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// What the operator should know though it is no fault: certificates that have ended.
+    pub warnings: Vec<Diagnostic>,
     /// For every site without a page of its own.
     pub error_pages: ErrorPages,
 }

@@ -17,7 +17,7 @@ use crate::upstream::{Balance, Limit, Outbound, Server, Timeouts, Upstream};
 pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
 
 /// The names that a config's servers have, to be followed by the resolver.
-pub fn names(config: &Config) -> Vec<Arc<str>> {
+pub fn names_of(config: &Config) -> Vec<Arc<str>> {
     let hosts = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
     hosts
         .filter_map(|server| match &server.address.value {
@@ -38,7 +38,10 @@ pub(super) fn upstream(
 ) -> Upstream {
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
-    let outbound = written.tls.as_ref().and_then(|tls| certificates.outbound(tls, written.name.span, before.map(|before| &**before)));
+    let outbound = written
+        .tls
+        .as_ref()
+        .and_then(|tls| certificates.outbound(tls, written.name.span, before.map(|before| &**before)));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);

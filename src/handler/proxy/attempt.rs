@@ -12,8 +12,8 @@ use super::{Failure, Forward};
 use crate::codec::h1::{self, HeadLimits};
 use crate::handler::{Body, Local, Response};
 use crate::head::{Known, Method, ResponseHead};
-use crate::message::{RequestBody, RequestBodyFault};
 use crate::message::hop_by_hop::strip_response;
+use crate::message::{RequestBody, RequestBodyFault};
 use crate::net::{Buffer, Scratch};
 use crate::upstream::{Lease, ServerCells};
 
@@ -133,11 +133,7 @@ impl<'s> Attempt<'s> {
 
     /// Reads until the head of a final answer is there. What is buffered is looked at before
     /// anything is read: an interim response often comes together with the final one.
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut RequestBody<'_>,
-    ) -> Poll<Result<h1::Response, Failure>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Poll<Result<h1::Response, Failure>> {
         let connection = &mut self.lease.connection;
         loop {
             if !connection.input.is_empty() {

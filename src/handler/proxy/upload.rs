@@ -106,11 +106,7 @@ impl Upload {
     }
 
     /// Takes what the client has sent into `out`, or finds that there is no more.
-    fn poll_gather(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut RequestBody<'_>,
-    ) -> Poll<Result<(), RequestBodyFault>> {
+    fn poll_gather(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Poll<Result<(), RequestBodyFault>> {
         if !ready!(body.poll_fill(cx))? {
             if self.framing == UploadFraming::Chunked {
                 h1::write_last_chunk(&mut self.out, &body.trailers());

@@ -47,7 +47,7 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) enum SendFault {
     /// The client's connection failed.
-    Client(io::Error),
+    Client,
     /// The client took nothing for `timeouts.send`.
     TimedOut,
     /// The body broke off.
@@ -57,7 +57,7 @@ pub(super) enum SendFault {
 impl SendFault {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Client(_) => "client_gone",
+            Self::Client => "client_gone",
             Self::TimedOut => "send_timeout",
             Self::Body(BodyFault::File(_)) => "file",
             Self::Body(BodyFault::Upstream(fault)) => fault.name(),
@@ -65,7 +65,7 @@ impl SendFault {
     }
 
     pub(super) fn is_clients(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::TimedOut)
+        matches!(self, Self::Client | Self::TimedOut)
     }
 }
 
@@ -92,12 +92,7 @@ impl Answer {
     }
 
     /// The head as bytes.
-    pub(super) fn head(
-        &self,
-        response: &Response<'_>,
-        listener: &Listener,
-        exchange: &Exchange<'_>,
-    ) -> Scratch {
+    pub(super) fn head(&self, response: &Response<'_>, listener: &Listener, exchange: &Exchange<'_>) -> Scratch {
         let mut out = Scratch::new();
         write_fields(&mut out, &response.head, listener, exchange);
         match self.delimited {
@@ -147,11 +142,7 @@ impl Answer {
 }
 
 /// The head before a tunnel (RFC 9110 §7.8).
-pub(super) fn tunnel_head(
-    head: &ResponseHead,
-    listener: &Listener,
-    exchange: &Exchange<'_>,
-) -> Scratch {
+pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) -> Scratch {
     let mut out = Scratch::new();
     write_fields(&mut out, head, listener, exchange);
     h1::write_field(&mut out, b"Connection", b"upgrade");
@@ -225,7 +216,7 @@ impl Sending {
             ready!(self.poll_write(cx, connection, body))?;
             if self.over && self.sent == self.out.len() {
                 return match connection.stream.poll_flush(cx) {
-                    Poll::Ready(result) => Poll::Ready(result.map_err(SendFault::Client)),
+                    Poll::Ready(result) => Poll::Ready(result.map_err(|_| SendFault::Client)),
                     Poll::Pending => self.poll_patience(cx, connection),
                 };
             }
@@ -235,7 +226,7 @@ impl Sending {
     /// The client has all that there is so far.
     fn poll_rest(&mut self, cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Result<(), SendFault>> {
         match connection.stream.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(SendFault::Client(error))),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(SendFault::Client)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
@@ -302,9 +293,9 @@ impl Sending {
             let rest = self.out.get(self.sent..).unwrap_or_default();
             let payload = body.data().get(..self.direct).unwrap_or_default();
             let n = match connection.stream.poll_write_two(cx, rest, payload) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendFault::Client(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendFault::Client)),
                 Poll::Ready(Ok(n)) => n,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendFault::Client(error))),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(SendFault::Client)),
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
             self.waiting = false;
@@ -342,7 +333,7 @@ const GATHERED: usize = 16 * 1024;
 fn file_fault(error: io::Error) -> SendFault {
     match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            SendFault::Client(error)
+            SendFault::Client
         }
         _ => SendFault::Body(BodyFault::File(error)),
     }

@@ -153,7 +153,8 @@ impl<'s> Turn<'_, 's> {
     async fn time_out(mut self) -> End {
         self.listener.cells(self.worker.local.thread).timed_out(Phase::Head);
         self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
-        self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout).await
+        self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout)
+            .await
     }
 
     async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {

@@ -1,0 +1,252 @@
+//! The data plane: one thread per core, each with a runtime, sockets and pools of its own.
+//!
+//! It never binds and reads no file: it is handed sockets and a snapshot, by messages that each
+//! thread carries out between two turns of its loop (law 8). Tests run it in their own process.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, LocalSet};
+
+use crate::handler::static_files::Disk;
+use crate::listener::accept;
+use crate::net::run_deadlines;
+use crate::serve::Worker;
+use crate::snapshot::{ListenerId, Snapshot};
+use crate::telemetry::{AccessLog, ThreadId, ThreadLog};
+
+/// How often a thread hands its log on and looks at the clock.
+const TURN: Duration = Duration::from_millis(100);
+/// Turns between two looks for what has rested too long.
+const TURNS_BETWEEN_SWEEPS: u32 = 10;
+/// Threads, for the whole process, that wait for slow disks.
+const DISK_SLOTS: usize = 32;
+
+/// A new state of the world for one thread.
+#[derive(Debug)]
+pub struct Commit {
+    /// What is served from now on.
+    pub snapshot: Arc<Snapshot>,
+    /// Sockets for addresses that were not listened on before.
+    pub sockets: Vec<(SocketAddr, TcpListener)>,
+}
+
+enum Order {
+    Commit(Commit, oneshot::Sender<()>),
+    /// Accepts no more; connections end with the exchange that they are in.
+    WindDown,
+    /// Ends the connections that rest.
+    EndIdle,
+    /// Says when there is no connection left.
+    TellClosed(oneshot::Sender<()>),
+}
+
+/// The threads of the data plane. Dropped, it ends at once, whatever is under way.
+#[derive(Debug)]
+pub struct DataPlane {
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    orders: mpsc::UnboundedSender<Order>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl DataPlane {
+    /// Starts `threads` threads that serve by `snapshot`; they listen on nothing yet.
+    ///
+    /// # Errors
+    /// When the system has no thread or no file descriptor left.
+    pub fn start(threads: usize, snapshot: &Arc<Snapshot>, log: &AccessLog) -> io::Result<Self> {
+        let disk = Disk::new(DISK_SLOTS);
+        let started = (0..threads)
+            .map(|number| {
+                let thread = ThreadId(number);
+                Thread::start(thread, Arc::clone(snapshot), disk.clone(), log.thread(thread))
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { threads: started })
+    }
+
+    /// Hands each thread its commit, and waits until all serve by it.
+    pub async fn commit(&self, commits: Vec<Commit>) {
+        let mut done = Vec::new();
+        for (thread, commit) in self.threads.iter().zip(commits) {
+            let (tell, told) = oneshot::channel();
+            thread.order(Order::Commit(commit, tell));
+            done.push(told);
+        }
+        for told in done {
+            // A thread that is gone serves nothing; there is nobody to wait for.
+            let _ = told.await;
+        }
+    }
+
+    /// Accepts no more; connections end with the exchange that they are in.
+    pub fn wind_down(&self) {
+        self.threads.iter().for_each(|thread| thread.order(Order::WindDown));
+    }
+
+    /// Ends the connections that rest.
+    pub fn end_idle(&self) {
+        self.threads.iter().for_each(|thread| thread.order(Order::EndIdle));
+    }
+
+    /// Waits until no thread has a connection.
+    pub async fn all_closed(&self) {
+        let mut closed = Vec::new();
+        for thread in &self.threads {
+            let (tell, told) = oneshot::channel();
+            thread.order(Order::TellClosed(tell));
+            closed.push(told);
+        }
+        for told in closed {
+            let _ = told.await;
+        }
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        let handles: Vec<_> = self.threads.drain(..).filter_map(|mut thread| thread.handle.take()).collect();
+        // The orders' senders are gone now, which ends each thread's loop.
+        for handle in handles {
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Thread {
+    fn start(thread: ThreadId, snapshot: Arc<Snapshot>, disk: Disk, log: ThreadLog) -> io::Result<Self> {
+        let (orders, received) = mpsc::unbounded_channel();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(DISK_SLOTS).build()?;
+        let handle = std::thread::Builder::new().name(format!("worker-{}", thread.0)).spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, run(thread, snapshot, disk, log, received));
+            drop(local);
+            // A disk that does not answer must not hold up the end.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { orders, handle: Some(handle) })
+    }
+
+    fn order(&self, order: Order) {
+        // Only a thread that panicked is gone.
+        let _ = self.orders.send(order);
+    }
+}
+
+async fn run(
+    thread: ThreadId,
+    snapshot: Arc<Snapshot>,
+    disk: Disk,
+    log: ThreadLog,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let worker = Rc::new(Worker::new(thread, snapshot, disk, log, now()));
+    tokio::task::spawn_local(run_deadlines());
+    tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
+    let mut doors = Doors::default();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Commit(Commit { snapshot, sockets }, done) => {
+                let wanted: BTreeMap<SocketAddr, ListenerId> = snapshot.binds().into_iter().collect();
+                worker.commit(snapshot);
+                doors.set(&worker, &wanted, sockets);
+                let _ = done.send(());
+            }
+            Order::WindDown => {
+                doors.shut();
+                worker.wind_down();
+            }
+            Order::EndIdle => worker.end_idle(),
+            Order::TellClosed(tell) => {
+                let worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move {
+                    worker.all_closed().await;
+                    let _ = tell.send(());
+                });
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell of the thread owns its clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Moves the thread's coarse clock on, hands the log on, and lets go of what rested too long.
+async fn keep_house(worker: Rc<Worker>) {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for turn in (0..TURNS_BETWEEN_SWEEPS).cycle() {
+        turns.tick().await;
+        let now = now();
+        worker.local.now.set(now);
+        worker.flush_log();
+        if turn == 0 {
+            worker.local.pools.sweep(now);
+            worker.local.files.sweep(now);
+        }
+    }
+}
+
+/// The sockets that the thread accepts on.
+#[derive(Default)]
+struct Doors(HashMap<SocketAddr, Door>);
+
+struct Door {
+    listener: Rc<Cell<ListenerId>>,
+    accepting: AbortHandle,
+}
+
+impl Doors {
+    /// Accepts on `wanted` and on nothing else. Addresses that stay keep their socket, and with it
+    /// what waits in its queue.
+    fn set(
+        &mut self,
+        worker: &Rc<Worker>,
+        wanted: &BTreeMap<SocketAddr, ListenerId>,
+        sockets: Vec<(SocketAddr, TcpListener)>,
+    ) {
+        self.0.retain(|address, door| match wanted.get(address) {
+            Some(id) => {
+                door.listener.set(*id);
+                true
+            }
+            None => {
+                door.accepting.abort();
+                false
+            }
+        });
+        for (address, socket) in sockets {
+            let Some(id) = wanted.get(&address) else { continue };
+            let socket = match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::error!(%address, %error, "socket cannot be used");
+                    continue;
+                }
+            };
+            let listener = Rc::new(Cell::new(*id));
+            let task = tokio::task::spawn_local(accept(Rc::clone(worker), socket, Rc::clone(&listener)));
+            self.0.insert(address, Door { listener, accepting: task.abort_handle() });
+        }
+    }
+
+    fn shut(&mut self) {
+        for (_, door) in self.0.drain() {
+            door.accepting.abort();
+        }
+    }
+}

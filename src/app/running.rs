@@ -1,0 +1,155 @@
+//! What the process is and serves, as admin and the control socket tell it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::admin::{
+    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerCounts, Status, UpstreamStatus, server_families,
+};
+use crate::snapshot::Snapshot;
+use crate::telemetry::Expiry;
+use crate::telemetry::exposition::Page;
+
+/// The state of the process, for whoever asks.
+#[derive(Debug)]
+pub struct Running {
+    /// The config's path.
+    pub config: PathBuf,
+    /// What is served.
+    pub snapshot: ArcSwap<Snapshot>,
+    started: Instant,
+    phase: AtomicU8,
+    taken: Mutex<Taken>,
+}
+
+/// How the newest config fared.
+#[derive(Clone, Debug)]
+struct Taken {
+    at: SystemTime,
+    last_error: Option<String>,
+}
+
+impl Running {
+    /// A process that begins to serve by `snapshot`.
+    #[must_use]
+    pub fn new(config: PathBuf, snapshot: Arc<Snapshot>, started: Instant, at: SystemTime) -> Self {
+        Self {
+            config,
+            snapshot: ArcSwap::new(snapshot),
+            started,
+            phase: AtomicU8::new(0),
+            taken: Mutex::new(Taken { at, last_error: None }),
+        }
+    }
+
+    /// From now on this is served.
+    pub fn take(&self, snapshot: Arc<Snapshot>, at: SystemTime) {
+        self.snapshot.store(snapshot);
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Taken { at, last_error: None };
+    }
+
+    /// The newest config was refused; what was served before goes on.
+    pub fn refuse(&self, why: String) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(why);
+    }
+
+    /// The process enters another phase of its life.
+    pub fn enter(&self, phase: Phase) {
+        let code = match phase {
+            Phase::Starting => 0,
+            Phase::Serving => 1,
+            Phase::Draining => 2,
+        };
+        self.phase.store(code, Relaxed);
+    }
+
+    /// Where the process is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Everything that /status tells.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (now, wall) = now();
+        let snapshot = self.snapshot.load();
+        let Taken { at, last_error } = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            phase: self.phase(),
+            uptime_seconds: now.saturating_duration_since(self.started).as_secs(),
+            generation: snapshot.generation,
+            config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
+            listeners: snapshot
+                .listeners
+                .iter()
+                .map(|listener| ListenerStatus {
+                    name: listener.name.to_string(),
+                    bind: listener.binds.iter().map(ToString::to_string).collect(),
+                    connections_limit: listener.connection_limit.into(),
+                })
+                .collect(),
+            upstreams: snapshot.upstreams.iter().map(|upstream| UpstreamStatus::of(upstream, now, wall)).collect(),
+            certificates: certificates(&snapshot),
+        }
+    }
+
+    /// Writes the families of the servers in use.
+    pub fn write_servers(&self, page: &mut Page) {
+        let snapshot = self.snapshot.load();
+        let servers = snapshot
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.servers.iter().map(|server| ServerCounts::of(upstream, server)));
+        server_families(page, servers);
+    }
+}
+
+/// When each listener's certificates end.
+pub(super) fn expiries(snapshot: &Snapshot) -> Vec<(Arc<str>, Vec<Expiry>)> {
+    let seconds = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    };
+    snapshot
+        .listeners
+        .iter()
+        .filter_map(|listener| {
+            let store = &listener.tls.as_ref()?.store;
+            let expiries = store.certificates().iter().map(|certificate| Expiry {
+                name: certificate.names().first().cloned().unwrap_or_default(),
+                at_seconds: seconds(certificate.not_after()),
+            });
+            Some((Arc::clone(&listener.name), expiries.collect()))
+        })
+        .collect()
+}
+
+/// Certificates that /status lists; more are in the metrics' minimum.
+const LISTED: usize = 1000;
+
+fn certificates(snapshot: &Snapshot) -> Vec<CertificateStatus> {
+    let secure = snapshot.listeners.iter().filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
+    secure
+        .flat_map(|(listener, secure)| secure.store.certificates().iter().map(move |found| (listener, found)))
+        .take(LISTED)
+        .map(|(listener, found)| CertificateStatus {
+            listener: listener.name.to_string(),
+            names: found.names().to_vec(),
+            expires_at: found.not_after(),
+        })
+        .collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the control side's shell owns the clock")]
+fn now() -> (Instant, SystemTime) {
+    (Instant::now(), SystemTime::now())
+}
