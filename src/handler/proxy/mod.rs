@@ -12,7 +12,6 @@ mod retry;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use download::{DownloadFault, UpstreamBody};
 pub use failure::Failure;
@@ -131,7 +130,7 @@ impl Proxy {
     ) -> Result<Lease<'s>, LeaseFault> {
         let lease = self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh).await?;
         if !lease.connection.reused {
-            exchange.connect = Some(elapsed(exchange.started));
+            exchange.connect = Some(exchange.started.elapsed());
         }
         Ok(lease)
     }
@@ -144,9 +143,4 @@ impl Proxy {
             _ => None,
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
-fn elapsed(since: Instant) -> std::time::Duration {
-    since.elapsed()
 }

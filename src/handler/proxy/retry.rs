@@ -119,7 +119,7 @@ pub fn count_failure(cells: &ServerCells, failure: &Failure) {
     match failure {
         Failure::Closed(_) | Failure::Truncated(_) => cells.failures.reset.add(1),
         Failure::Malformed(_) | Failure::Connection(_) | Failure::HeadTooLarge | Failure::Upgrade => {
-            cells.failures.protocol.add(1)
+            cells.failures.protocol.add(1);
         }
         Failure::TimedOut => cells.failures.timeout.add(1),
         Failure::Lease(fault) => count_lease_fault(cells, fault),

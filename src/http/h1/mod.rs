@@ -72,7 +72,6 @@ pub async fn serve(accepted: Accepted) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
 fn now() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
 }
@@ -134,8 +133,8 @@ impl<'s> Turn<'_, 's> {
             status: response.head.status,
             bytes_in: RequestBody::H1(connection).received(),
             bytes_out: sent.bytes,
-            fault: sent.fault.as_ref().map(|fault| fault.name()),
-            client_gone: sent.fault.as_ref().is_some_and(|fault| fault.is_clients()),
+            fault: sent.fault.as_ref().map(answer::SendFault::name),
+            client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
         };
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
