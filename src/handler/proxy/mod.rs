@@ -75,6 +75,7 @@ impl Proxy {
         let key = Key { client: exchange.address, hashed };
         let mut tried = Tried::default();
         let mut again: Option<&'s Arc<Server>> = None;
+        let mut retried = false;
         exchange.upstream = Some(&self.upstream.name);
         local.retries.exchange();
         loop {
@@ -104,10 +105,11 @@ impl Proxy {
             };
             let cells = server.state.cells(local.thread);
             retry::count_failure(cells, &failed.failure);
-            match retry::decide(&failed, request.head.method, &local.retries) {
+            match retry::decide(&failed, request.head.method, retried, &local.retries) {
                 Retry::No => return Err(failed.failure),
                 Retry::Fresh => again = Some(server),
                 Retry::Elsewhere => {
+                    retried = true;
                     if !tried.push(server.state.id, failed.failure) {
                         return Err(tried.into_failure());
                     }
