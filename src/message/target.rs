@@ -186,46 +186,54 @@ fn split_authority(authority: &[u8]) -> Result<(Cow<'_, str>, Option<u16>), Targ
     if authority.len() > HOST_LIMIT + ".:65535".len() {
         return Err(TargetFault::HostLength);
     }
-    let authority = str::from_utf8(authority).map_err(|_| TargetFault::Host)?;
-    let host_end = match authority.strip_prefix('[') {
-        Some(rest) => rest.find(']').ok_or(TargetFault::Host)? + "[]".len(),
-        None => authority.find(':').unwrap_or(authority.len()),
+    let host_end = match authority.first() {
+        Some(b'[') => memchr::memchr(b']', authority).ok_or(TargetFault::Host)? + 1,
+        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at(host_end);
-    let port = match rest.strip_prefix(':') {
+    let port = match rest.split_first() {
+        None => None,
         // RFC 3986 §3.2.3: the port may be empty.
-        Some("") => None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().map_err(|_| TargetFault::Port)?)
-        }
-        Some(_) => return Err(TargetFault::Port),
-        None if rest.is_empty() => None,
-        None => return Err(TargetFault::Host),
+        Some((b':', [])) => None,
+        Some((b':', digits)) => Some(port(digits).ok_or(TargetFault::Port)?),
+        Some(_) => return Err(TargetFault::Host),
     };
     Ok((lower_case_host(host, port.is_some())?, port))
 }
 
-fn lower_case_host(host: &str, has_port: bool) -> Result<Cow<'_, str>, TargetFault> {
-    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+fn port(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |port, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        port.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn lower_case_host(host: &[u8], has_port: bool) -> Result<Cow<'_, str>, TargetFault> {
+    let name = str::from_utf8(host).map_err(|_| TargetFault::Host)?;
+    let mut upper = false;
+    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         address.parse::<Ipv6Addr>().map_err(|_| TargetFault::Host)?;
+        upper = host.iter().any(u8::is_ascii_uppercase);
     } else {
-        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if !host.bytes().all(is_name_byte) || host.starts_with('.') || host.contains("..") {
-            return Err(TargetFault::Host);
+        let mut after_dot = true;
+        for byte in host {
+            match byte {
+                b'.' if after_dot => return Err(TargetFault::Host),
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {}
+                b'A'..=b'Z' => upper = true,
+                _ => return Err(TargetFault::Host),
+            }
+            after_dot = *byte == b'.';
         }
     }
-    if host.is_empty() && has_port {
+    if name.is_empty() && has_port {
         return Err(TargetFault::Host);
     }
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.len() > HOST_LIMIT {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > HOST_LIMIT {
         return Err(TargetFault::HostLength);
     }
-    Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    })
+    Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 #[cfg(test)]

@@ -67,10 +67,10 @@ pub async fn dial(
     outbound: Option<&Outbound>,
     name: &str,
     limit: std::time::Duration,
-) -> Result<Connection, DialFault> {
+) -> Result<Box<Connection>, DialFault> {
     let deadline = Deadline::default();
     deadline.set(limit);
     let stream = deadline.within(connect(address, outbound, name)).await??;
     deadline.clear();
-    Ok(Connection { deadline, ..Connection::new(stream, address) })
+    Ok(Box::new(Connection { deadline, ..Connection::new(stream, address) }))
 }

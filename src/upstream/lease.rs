@@ -14,8 +14,8 @@ use crate::telemetry::ThreadId;
 pub struct Lease<'s> {
     /// Who is at the other end.
     pub server: &'s Arc<Server>,
-    /// The connection.
-    pub connection: Connection,
+    /// The connection; boxed, as it is handed from room to room.
+    pub connection: Box<Connection>,
     upstream: &'s Upstream,
     busy: Busy<'s>,
 }

@@ -39,7 +39,7 @@ pub struct Pools {
 
 #[derive(Debug)]
 struct Resting {
-    connection: Connection,
+    connection: Box<Connection>,
     /// The settings that it was made with: TLS names and trust may change under a server's identity.
     recipe: u64,
     until: Instant,
@@ -54,7 +54,7 @@ impl Pools {
     /// A server that closed, or that sent something unasked, has told so by now: the reactor knows
     /// without a system call.
     #[must_use]
-    pub fn take(&self, id: u32, address: SocketAddr, recipe: u64, now: Instant) -> Option<Connection> {
+    pub fn take(&self, id: u32, address: SocketAddr, recipe: u64, now: Instant) -> Option<Box<Connection>> {
         let mut servers = self.servers.borrow_mut();
         let at = servers.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         let resting = &mut servers.get_mut(at)?.1;
@@ -69,7 +69,7 @@ impl Pools {
     }
 
     /// Lets a connection rest for at most `rest`.
-    pub fn put(&self, id: u32, recipe: u64, mut connection: Connection, now: Instant, rest: Duration) {
+    pub fn put(&self, id: u32, recipe: u64, mut connection: Box<Connection>, now: Instant, rest: Duration) {
         connection.input = Buffer::none();
         connection.deadline.clear();
         let mut servers = self.servers.borrow_mut();
