@@ -65,10 +65,14 @@ def certificates(folder, count):
     finish(start([TOOL, "certificates", *words(directory=folder, count=count)]), 120)
 
 
+def http1_command(milliseconds, **options):
+    return [TOOL, "http", *words(milliseconds=milliseconds, **options)]
+
+
 def http1(milliseconds, **options):
     """Counts of a run of the load tool; any fault fails it."""
     seconds = milliseconds / 1000 + 15
-    counts = json.loads(finish(start([TOOL, "http", *words(milliseconds=milliseconds, **options)]), seconds))
+    counts = json.loads(finish(start(http1_command(milliseconds, **options)), seconds))
     check(counts)
     return counts
 
@@ -84,11 +88,16 @@ def check(counts):
 FAULTS = ("broken", "stale", "hung")
 
 
-def h2(requests, address, path, expect):
-    """The same from h2load, 16 connections with 32 streams each."""
+def h2_command(requests, address, path):
+    """16 connections with 32 streams each."""
     url = f"https://{HOST}:{address.split(':')[1]}{path}"
     options = ["-t1", f"-n{requests}", "-c16", "-m32", "--tls13-ciphers=TLS_AES_128_GCM_SHA256"]
-    output = finish(start(["h2load", *options, f"--connect-to={address}", url]), 120)
+    return ["h2load", *options, f"--connect-to={address}", url]
+
+
+def h2(requests, address, path, expect):
+    """Counts of a run of h2load."""
+    output = finish(start(h2_command(requests, address, path)), 120)
     succeeded = re.search(r"status codes: (\d+) 2xx", output)
     body = re.search(r"headers \(space savings [^)]*\), \S+ \((\d+)\) data", output)
     seconds = re.search(r"finished in ([\d.]+)(us|ms|s),", output)

@@ -1,5 +1,6 @@
 """What a contender uses: CPU time, memory, system calls, instructions."""
 
+import collections
 import os
 import pathlib
 import re
@@ -73,22 +74,22 @@ def syscalls(running, run_load):
     return int(found[1]) / done if found else None
 
 
-def profile(running, load, path):
-    """Where CPU time goes while `load` runs for three seconds: symbols sampled by perf."""
+def profile(running, path):
+    """Where CPU time goes during two seconds: symbols sampled by perf."""
     pids = ",".join(map(str, running.pids()))
     data = running.folder / "perf.data"
     record = ["perf", "record", "-q", "-F", "1999", "-e", "cpu-clock", "-g", "-p", pids, "-o", data, "--", "sleep", "2"]
-    with load(3000):
-        subprocess.run(record, capture_output=True, timeout=30, check=True)
+    subprocess.run(record, capture_output=True, timeout=30, check=True)
     report = ["perf", "report", "-i", data, "--stdio", "-q", "--no-children", "-g", "none", "-s", "dso,sym"]
     shown = subprocess.run([*report, "--percent-limit", "0.3"], capture_output=True, text=True, timeout=120, check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(shown.stdout)
 
 
-def instructions(contender, task, folder, cpu, run_load):
+def instructions(contender, task, folder, cpu, run_load, listing=None):
     """Instructions in user space per request, counted by callgrind after a warm-up, so that the
-    start is left out. It hardly varies; it says nothing about the kernel."""
+    start is left out. It hardly varies; it says nothing about the kernel. `listing`: a file for
+    the functions that they are spent in."""
     prefix = [
         "valgrind",
         "--tool=callgrind",
@@ -115,9 +116,22 @@ def instructions(contender, task, folder, cpu, run_load):
     total = sum(int(found[-1]) for found in counts if found)
     if not total:
         raise Fault("callgrind counted nothing")
+    if listing:
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("".join(f"{count / done:8.0f} {name}\n" for name, count in by_function(folder)))
     return total / done
 
 
 def control(running, switch):
     for pid in running.pids():
         subprocess.run(["callgrind_control", "-i", switch, str(pid)], capture_output=True, timeout=30, check=True)
+
+
+def by_function(folder):
+    """Functions, what was inlined into them included, and their instructions, the most first."""
+    parts = [str(part) for part in folder.glob("callgrind.*")]
+    annotated = subprocess.run(["callgrind_annotate", "--auto=no", *parts], capture_output=True, text=True, timeout=120)
+    counts = collections.Counter()
+    for count, name in re.findall(r"^ *([\d,]+) \([^)]*\)  [^:\n]*:(.*?)(?: \[[^]]*\])?$", annotated.stdout, re.M):
+        counts[name] += int(count.replace(",", ""))
+    return counts.most_common()

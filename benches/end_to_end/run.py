@@ -55,7 +55,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=7, help="how often each cell is measured")
     parser.add_argument("--milliseconds", type=int, default=1500, help="how long a cell is measured in a round")
     parser.add_argument("--no-instructions", dest="instructions", action="store_false", help="without callgrind")
-    parser.add_argument("--profile", type=pathlib.Path, metavar="FOLDER", help="write sampled symbols there")
+    parser.add_argument("--profile", type=pathlib.Path, metavar="FOLDER", help="write there where time and instructions go")
     parser.add_argument("--quick", action="store_true", help="one short round: does every cell work?")
     parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help="write the tables between its markers, unless quick")
     options = parser.parse_args()
@@ -152,15 +152,12 @@ class Bench:
 
     def profile(self, scenario, running):
         path = self.options.profile / f"{scenario.name}-{running.contender.name}.txt"
-
-        @contextlib.contextmanager
-        def loaded(milliseconds):
-            process = load.start([load.TOOL, "http", *load.words(
-                milliseconds=milliseconds, **scenario.options(running.task))])
-            yield
-            load.finish(process, 30)
-
-        meter.profile(running, loaded, path)
+        process = load.start(scenario.load_command(running, 10000))
+        try:
+            meter.profile(running, path)
+        finally:
+            process.kill()
+            process.communicate()
 
     def count(self, scenario):
         def run_load(running, requests):
@@ -168,8 +165,9 @@ class Bench:
             return scenario.load(running, 60000, requests=requests, connections=8)
 
         for number, contender in enumerate(self.able(scenario)):
+            listing = self.options.profile and self.options.profile / f"{scenario.name}-{contender.name}-instructions.txt"
             try:
-                counted = self.start(scenario, contender, number, meter.instructions, run_load)
+                counted = self.start(scenario, contender, number, meter.instructions, run_load, listing)
                 self.instructions.setdefault(scenario.name, {})[contender.name] = counted
                 self.say(f"{scenario.name} {contender.name}: {counted:,.0f} instructions")
             except FAULTS as fault:

@@ -78,6 +78,10 @@ class Scenario:
     def load(self, running, milliseconds, **more):
         return load.http1(milliseconds, **self.options(running.task, **more))
 
+    def load_command(self, running, milliseconds):
+        """The same load as a command, for who watches it from outside."""
+        return load.http1_command(milliseconds, **self.options(running.task))
+
     def measure(self, running, milliseconds):
         with Meter(running) as meter:
             counts = self.load(running, milliseconds)
@@ -103,6 +107,9 @@ class Http2(Scenario):
 
     def load(self, running, milliseconds, **_):
         return load.h2(milliseconds * 15, self.address(running.task), self.path, self.length)
+
+    def load_command(self, running, milliseconds):
+        return load.h2_command(milliseconds * 100, self.address(running.task), self.path)
 
 
 class Hosts(Scenario):
@@ -165,8 +172,7 @@ class Reload(Scenario):
     unit = "failed requests"
 
     def measure(self, running, _):
-        options = self.options(running.task, max_errors=100000)
-        process = load.start([load.TOOL, "http", *load.words(milliseconds=4500, **options)])
+        process = load.start(load.http1_command(4500, **self.options(running.task, max_errors=100000)))
         for _ in range(10):
             time.sleep(0.4)
             running.contender.reload(running)
