@@ -40,6 +40,8 @@ fn pick(criterion: &mut Criterion) {
         let second = Duration::from_secs(1);
         for (name, balance) in balances {
             let upstream = Upstream {
+                outbound: None,
+                recipe: 0,
                 name: "was".into(),
                 servers: servers.clone(),
                 balance,

@@ -180,7 +180,6 @@ async fn run(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the shell of the thread owns its clock")]
 fn now() -> Instant {
     Instant::now()
 }

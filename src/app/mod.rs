@@ -97,7 +97,6 @@ fn checked(path: &Path) -> Result<config::Config, Faults> {
     Ok(config)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the control side's shell owns the clock")]
 fn now() -> Instant {
     Instant::now()
 }

@@ -50,7 +50,6 @@ pub(super) async fn handshake(
     None
 }
 
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
 fn now() -> Instant {
     Instant::now()
 }

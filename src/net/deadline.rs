@@ -120,7 +120,6 @@ thread_local! {
 
 /// Turns the wheel of this thread; to be spawned once on each thread that uses deadlines.
 pub async fn run_deadlines() {
-    #[expect(clippy::disallowed_methods, reason = "the shell of the wheel owns the clock")]
     let start = Instant::now();
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -120,6 +120,17 @@ impl Stream {
         !matches!(socket.try_read(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the socket has met an error that no read or write has told yet: a reset, mostly.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Memory(_) => return false,
+        };
+        !matches!(socket.take_error(), Ok(None))
+    }
+
     /// The socket, where bytes go through it unchanged.
     #[must_use]
     pub fn plain(&self) -> Option<&TcpStream> {

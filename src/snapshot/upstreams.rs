@@ -17,6 +17,7 @@ use crate::upstream::{Balance, Limit, Outbound, Server, Timeouts, Upstream};
 pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
 
 /// The names that a config's servers have, to be followed by the resolver.
+#[must_use]
 pub fn names_of(config: &Config) -> Vec<Arc<str>> {
     let hosts = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
     hosts

@@ -15,6 +15,7 @@ use rustls::{
 };
 
 use super::*;
+use crate::net::TlsFacts;
 
 pub(crate) mod minted;
 

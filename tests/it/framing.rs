@@ -43,7 +43,7 @@ const REFUSED: &[(&str, &[u16], &[u8])] = &[
     ("tab before the colon", &[400], b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length\t: 4\r\n\r\n"),
     ("vertical tab in a name", &[400], b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\x0b: chunked\r\n\r\n"),
     ("vertical tab in a value", &[400, 501], b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n"),
-    ("folded line", &[400], b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n"),
+    ("folded line", &[400, 501], b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n"),
     ("first field folded", &[400], b"GET / HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n"),
     ("bare LF after a field", &[400], b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"),
     ("bare LF after the first line", &[400], b"GET / HTTP/1.1\nHost: a\r\n\r\n"),

@@ -155,7 +155,7 @@ fn the_access_log_is_whole_lines_that_follow_a_rotation() {
         text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     };
     let request =
-        Request::get("/\"quoted\"?\u{fc}").with("User-Agent", "a\"b\\c\u{1f409}").with("Referer", "http://r/");
+        Request::get("/\"quoted\"?%C3%BC").with("User-Agent", "a\"b\\c\u{1f409}").with("Referer", "http://r/");
     let mut client = Client::connect(http).unwrap();
     for at in 0..100 {
         client.send(&request).unwrap_or_else(|error| panic!("request {at}: {error}"));

@@ -256,6 +256,7 @@ fn hex_value(digit: u8) -> u64 {
 
 /// Whether a field may stand in a trailer section (RFC 9110 §6.5.1). Nearly every field that haechi
 /// knows is one that it or a server acts upon.
+#[must_use]
 pub fn may_trail(known: Known, name: &[u8]) -> bool {
     const NOT: [&[u8]; 10] = [
         b"age",

@@ -78,7 +78,6 @@ pub(super) async fn attempt<'s>(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
 fn first_byte(cells: &ServerCells, started: Instant) -> Duration {
     let took = started.elapsed();
     cells.first_byte.record(took);

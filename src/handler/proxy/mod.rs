@@ -12,7 +12,6 @@ mod retry;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use download::{DownloadFault, UpstreamBody};
 pub use failure::Failure;
@@ -76,6 +75,7 @@ impl Proxy {
         let key = Key { client: exchange.address, hashed };
         let mut tried = Tried::default();
         let mut again: Option<&'s Arc<Server>> = None;
+        let mut retried = false;
         exchange.upstream = Some(&self.upstream.name);
         local.retries.exchange();
         loop {
@@ -105,10 +105,11 @@ impl Proxy {
             };
             let cells = server.state.cells(local.thread);
             retry::count_failure(cells, &failed.failure);
-            match retry::decide(&failed, request.head.method, &local.retries) {
+            match retry::decide(&failed, request.head.method, retried, &local.retries) {
                 Retry::No => return Err(failed.failure),
                 Retry::Fresh => again = Some(server),
                 Retry::Elsewhere => {
+                    retried = true;
                     if !tried.push(server.state.id, failed.failure) {
                         return Err(tried.into_failure());
                     }
@@ -131,7 +132,7 @@ impl Proxy {
     ) -> Result<Lease<'s>, LeaseFault> {
         let lease = self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh).await?;
         if !lease.connection.reused {
-            exchange.connect = Some(elapsed(exchange.started));
+            exchange.connect = Some(exchange.started.elapsed());
         }
         Ok(lease)
     }
@@ -144,9 +145,4 @@ impl Proxy {
             _ => None,
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
-fn elapsed(since: Instant) -> std::time::Duration {
-    since.elapsed()
 }

@@ -37,7 +37,7 @@ impl Outbound<'_, '_> {
         }
         let mut cookies = Cookies::new(head.version);
         for field in head.fields.iter() {
-            let own = matches!(field.known, Known::Host | Known::ContentLength)
+            let own = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect)
                 || own_id.is_some_and(|name| field.name.eq_ignore_ascii_case(name))
                 || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name));
             if own

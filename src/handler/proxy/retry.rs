@@ -34,10 +34,11 @@ pub struct Failed {
     pub interim: bool,
 }
 
-/// Decides about `failed`. Only retries that are not owed to a stale connection use the budget.
+/// Decides about `failed`; `retried` says that it was sent to another server
+/// already: a stale connection is not held against the request. Only retries that are not owed to a stale connection use the budget.
 #[must_use]
-pub fn decide(failed: &Failed, method: Method, budget: &RetryBudget) -> Retry {
-    if failed.body_used || failed.interim || !method.is_idempotent() {
+pub fn decide(failed: &Failed, method: Method, retried: bool, budget: &RetryBudget) -> Retry {
+    if retried || failed.body_used || failed.interim || !method.is_idempotent() {
         return Retry::No;
     }
     match &failed.failure {
@@ -119,7 +120,7 @@ pub fn count_failure(cells: &ServerCells, failure: &Failure) {
     match failure {
         Failure::Closed(_) | Failure::Truncated(_) => cells.failures.reset.add(1),
         Failure::Malformed(_) | Failure::Connection(_) | Failure::HeadTooLarge | Failure::Upgrade => {
-            cells.failures.protocol.add(1)
+            cells.failures.protocol.add(1);
         }
         Failure::TimedOut => cells.failures.timeout.add(1),
         Failure::Lease(fault) => count_lease_fault(cells, fault),
@@ -155,29 +156,35 @@ mod tests {
     #[test]
     fn a_stale_connection_costs_nothing_and_goes_to_the_same_server() {
         let budget = RetryBudget(Cell::new(0));
-        assert_eq!(decide(&failed(closed(), true), Method::Get, &budget), Retry::Fresh);
-        assert_eq!(decide(&failed(closed(), true), Method::Post, &budget), Retry::No);
+        assert_eq!(decide(&failed(closed(), true), Method::Get, false, &budget), Retry::Fresh);
+        assert_eq!(decide(&failed(closed(), true), Method::Post, false, &budget), Retry::No);
     }
 
     #[test]
     fn a_dying_server_is_left_within_the_budget() {
         let budget = RetryBudget(Cell::new(RetryBudget::COST));
-        assert_eq!(decide(&failed(closed(), false), Method::Get, &budget), Retry::Elsewhere);
-        assert_eq!(decide(&failed(closed(), false), Method::Get, &budget), Retry::No);
+        assert_eq!(decide(&failed(closed(), false), Method::Get, false, &budget), Retry::Elsewhere);
+        assert_eq!(decide(&failed(closed(), false), Method::Get, false, &budget), Retry::No);
         for _ in 0..RetryBudget::COST {
             budget.exchange();
         }
-        assert_eq!(decide(&failed(closed(), false), Method::Put, &budget), Retry::Elsewhere);
+        assert_eq!(decide(&failed(closed(), false), Method::Put, false, &budget), Retry::Elsewhere);
+    }
+
+    #[test]
+    fn one_retry_is_all() {
+        let budget = RetryBudget::default();
+        assert_eq!(decide(&failed(closed(), false), Method::Get, true, &budget), Retry::No);
     }
 
     #[test]
     fn what_was_used_or_said_is_never_sent_again() {
         let budget = RetryBudget::default();
         let used = Failed { body_used: true, ..failed(closed(), true) };
-        assert_eq!(decide(&used, Method::Put, &budget), Retry::No);
+        assert_eq!(decide(&used, Method::Put, false, &budget), Retry::No);
         let interim = Failed { interim: true, ..failed(closed(), true) };
-        assert_eq!(decide(&interim, Method::Get, &budget), Retry::No);
-        assert_eq!(decide(&failed(Failure::TimedOut, false), Method::Get, &budget), Retry::No);
+        assert_eq!(decide(&interim, Method::Get, false, &budget), Retry::No);
+        assert_eq!(decide(&failed(Failure::TimedOut, false), Method::Get, false, &budget), Retry::No);
     }
 
     #[test]

@@ -291,11 +291,12 @@ impl Sending {
     ) -> Poll<Result<(), SendFault>> {
         while self.sent < self.out.len() || self.direct > 0 {
             let rest = self.out.get(self.sent..).unwrap_or_default();
-            let payload = body.data().get(..self.direct).unwrap_or_default();
+            // Reading ahead may have parted what was one piece.
+            let data = body.data();
+            let payload = data.get(..self.direct).unwrap_or(data);
             let n = match connection.stream.poll_write_two(cx, rest, payload) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendFault::Client)),
-                Poll::Ready(Ok(n)) => n,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(SendFault::Client)),
+                Poll::Ready(Ok(n)) if n > 0 => n,
+                Poll::Ready(_) => return Poll::Ready(Err(SendFault::Client)),
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
             self.waiting = false;

@@ -18,7 +18,7 @@ mod linger;
 use std::time::{Instant, SystemTime};
 
 use super::{Accepted, tunnel};
-use crate::codec::h1::{Framing, Request, RequestFault};
+use crate::codec::h1::{Request, RequestFault};
 use crate::handler::Body;
 use crate::head::{RequestHead, Version};
 use crate::message::{Exchange, H1Body, Peer, RequestBody};
@@ -72,7 +72,6 @@ pub async fn serve(accepted: Accepted) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
 fn now() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
 }
@@ -99,7 +98,7 @@ struct Turn<'t, 's> {
 
 impl<'s> Turn<'_, 's> {
     async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
-        self.connection.begin(request.framing, self.listener.body_limit, self.listener.timeouts.body);
+        self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.timeouts.body);
         let inquiry = Inquiry { head, upgrade: request.upgrade };
         let Self { worker, snapshot, listener, connection, exchange } = &mut self;
         let mut body = RequestBody::H1(connection);
@@ -123,7 +122,9 @@ impl<'s> Turn<'_, 's> {
         // What has come already of a body that nobody wanted is passed over; for more the
         // connection is not kept.
         let unread = !response.body.is_uploading() && !drained(&mut RequestBody::H1(connection)).await;
-        let keep = request.persistent && !unread && !self.worker.is_leaving(self.listener.id);
+        // A request that we cannot understand may mean something else to whoever sent it.
+        let misread = self.exchange.refusal.is_some() && response.head.status == 400;
+        let keep = request.persistent && !unread && !misread && !self.worker.is_leaving(self.listener.id);
         let answer = Answer::new(&response, head, keep);
         let keep = answer.keeps();
         let patience = self.listener.timeouts.send;
@@ -134,8 +135,8 @@ impl<'s> Turn<'_, 's> {
             status: response.head.status,
             bytes_in: RequestBody::H1(connection).received(),
             bytes_out: sent.bytes,
-            fault: sent.fault.as_ref().map(|fault| fault.name()),
-            client_gone: sent.fault.as_ref().is_some_and(|fault| fault.is_clients()),
+            fault: sent.fault.as_ref().map(answer::SendFault::name),
+            client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
         };
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
@@ -146,13 +147,13 @@ impl<'s> Turn<'_, 's> {
     /// nobody knows.
     async fn refuse(mut self, head: &RequestHead, fault: RequestFault) -> End {
         self.listener.cells(self.worker.local.thread).refused_heads.count(fault.name());
-        self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
+        self.connection.begin_nothing();
         self.send_refusal(head, &Refusal::Head(fault)).await
     }
 
     async fn time_out(mut self) -> End {
         self.listener.cells(self.worker.local.thread).timed_out(Phase::Head);
-        self.connection.begin(Framing::None, 0, self.listener.timeouts.body);
+        self.connection.begin_nothing();
         self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout)
             .await
     }
@@ -179,6 +180,9 @@ fn end_of(sent: &Sent, keep: bool) -> End {
 
 /// Passes over what has come of the body already; whether that was all of it.
 async fn drained(body: &mut RequestBody<'_>) -> bool {
+    if body.waits_for_continue() {
+        return false;
+    }
     std::future::poll_fn(|cx| {
         let mut passed = 0;
         while let std::task::Poll::Ready(Ok(true)) = body.poll_fill(cx) {

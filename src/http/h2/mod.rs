@@ -18,7 +18,7 @@ use h2::server::SendResponse;
 
 use super::Accepted;
 use crate::codec::h2 as request;
-use crate::head::RequestHead;
+use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody};
 use crate::net::{Client, Deadline, Stream, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
@@ -140,7 +140,8 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     let (parts, body) = request.into_parts();
     let understood = request::read(&parts, &listener.head_limits, &mut head);
     let declared = request::declared_length(&head);
-    let mut body = H2Body::new(body, respond, declared, listener.body_limit, listener.timeouts.body);
+    let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.timeouts.body);
     let mut response = match understood {
         Ok(()) => {
             let inquiry = Inquiry { head: &head, upgrade: false };
@@ -166,7 +167,6 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     worker.local.keep_head(response.head);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the request path's own clock")]
 fn now() -> (std::time::Instant, std::time::SystemTime) {
     (std::time::Instant::now(), std::time::SystemTime::now())
 }

@@ -183,6 +183,8 @@ fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) ->
     let spec = ServerSpec { host, port, label: None, weight: 1, backup: false, drain: false, limit: None };
     let second = Duration::from_secs(1);
     Arc::new(Upstream {
+        outbound: None,
+        recipe: 0,
         servers: expand(&name, &[spec], &Addresses::default(), registry, Instant::now()),
         name,
         balance: Balance::IpHash(IpHash::default()),
