@@ -119,8 +119,8 @@ class Hosts(Scenario):
         task = running.task
         load.wait_until_listening(running, task.secure, 120)
         load.fetch(task.secure, self.path, True)
-        self.start_seconds = time.monotonic() - running.started
-        self.memory_mib = memory_kib(running) / 1024
+        running.start_seconds = time.monotonic() - running.started
+        running.start_mib = memory_kib(running) / 1024
         for k in (0, 1, task.hosts // 2, task.hosts - 1):
             status, body, certificate, _ = load.fetch(task.secure, self.path, True, task.host(k))
             if status != 200 or len(body) != self.length:
@@ -131,8 +131,8 @@ class Hosts(Scenario):
     def measure(self, running, milliseconds):
         return {
             **super().measure(running, milliseconds),
-            "start_seconds": self.start_seconds,
-            "memory_mib": self.memory_mib,
+            "start_seconds": running.start_seconds,
+            "memory_mib": running.start_mib,
         }
 
 

@@ -54,6 +54,7 @@ class Running:
         self.contender, self.task, self.folder = contender, task, folder
         command = [*prefix, *map(str, contender.command(task, folder))]
         self.started = time.monotonic()
+        self.start_seconds = self.start_mib = None  # where a scenario looks at them
         with open(folder / "output.log", "wb") as log:
             self.process = subprocess.Popen(
                 command,
