@@ -99,8 +99,11 @@ def counted(instructions, names):
 
 def document(results, instructions, versions, facts, settings):
     names = list(versions)
-    peers = ", ".join(versions.values())
-    text = f"{datetime.date.today()}: {peers}; {facts}; {settings}.\n\n" + comparison(results, names)
+    measured = ", ".join(versions.values())
+    rounds = [round for _, cells in results for cell in cells.values() for round in cell["rounds"]]
+    others = statistics.median([round.get("others", 0) for round in rounds] or [0])
+    noise = f"others took {others:.0%} of the contender's CPU"
+    text = f"{datetime.date.today()}: {measured}; {facts}; {settings}; {noise}.\n\n" + comparison(results, names)
     if instructions:
         text += "\nInstructions in user space per request, by callgrind:\n\n" + counted(instructions, names)
     return text + "\nPer request, medians:\n\n" + details(results)
