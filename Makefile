@@ -6,11 +6,12 @@
 # gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
 # would start at once.
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless nghttp2-client openssl tomcat10-common
-BENCH_PACKAGES = nginx-light haproxy nghttp2-client valgrind
+BENCH_PACKAGES = nginx haproxy nghttp2-client valgrind linux-perf iproute2 python3
+TARGET = $${CARGO_TARGET_DIR:-target}
 
 demo:
 	cargo build --release --locked
-	@exec "$${CARGO_TARGET_DIR:-target}/release/haechi" demo
+	@exec "$(TARGET)/release/haechi" demo
 
 # Two compilations of the dependencies: checked (clippy, rustdoc) and built (tests).
 test: test-packages
@@ -23,8 +24,13 @@ test: test-packages
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --offline check bans licenses sources; \
 		else echo "cargo-deny is not installed: licences and bans are not checked"; fi
 
+# QUICK=1: one short round of each cell, and no table is written.
 bench: bench-packages
-	cargo bench --locked
+	cargo bench --locked --bench '*' -- $${QUICK:+--quick}
+	cargo build --release --locked
+	cargo build --release --locked --manifest-path benches/end_to_end/load/Cargo.toml --target-dir "$(TARGET)/load"
+	python3 benches/end_to_end/run.py --haechi "$(TARGET)/release/haechi" --load "$(TARGET)/load/release/load" \
+		--readme benches/README.md $${QUICK:+--quick}
 
 test-packages:
 	@.ci/packages $(TEST_PACKAGES)

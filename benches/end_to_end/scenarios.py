@@ -1,0 +1,211 @@
+"""What is measured: for each scenario a task, a load, and the figure that is compared."""
+
+import json
+import pathlib
+import subprocess
+import threading
+import time
+
+import load
+from contenders import Fault, Task
+from meter import Meter, memory_kib
+
+ORIGINS = ("127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003")
+LARGE = 10 << 20
+FILES = {"/1k.bin": 1024, "/10m.bin": LARGE}
+NAMES = 5000
+IDLE = 5000
+
+
+class Scenario:
+    """Closed loop over HTTP/1.1: every connection asks anew as soon as it is answered."""
+
+    figure = "cpu_us"  # the figure that is compared; the lower the better
+    unit = "CPU µs per request"
+
+    def __init__(self, name, goal, length=1024, connections=64, is_counted=False, load_options=None, **task):
+        self.name = name
+        self.goal = goal  # of haechi's figure over the better peer's
+        self.length = length
+        self.is_counted = is_counted  # by callgrind too
+        self.connections = connections
+        self.load_options = load_options or {}
+        self.task_options = task
+        if task.get("static"):
+            self.path = next(path for path, size in FILES.items() if size == length)
+        else:
+            self.path = f"/b/{length}"
+        if length == LARGE:
+            self.unit = "CPU µs per body"
+
+    def task(self, **places):
+        origins = ORIGINS if self.task_options.get("by_address") else ORIGINS[:1]
+        return Task(origins=origins, large=self.length == LARGE, **places, **self.task_options)
+
+    def address(self, task):
+        return task.secure if task.tls else task.plain
+
+    def check(self, running):
+        """One request whose answer is looked at closely."""
+        task = running.task
+        load.wait_until_listening(running, task.plain)
+        if task.tls:
+            load.wait_until_listening(running, task.secure)
+        status, body, _, version = load.fetch(self.address(task), self.path, task.tls)
+        if status != 200:
+            raise Fault(f"the first answer has status {status}")
+        expected = (
+            pathlib.Path(task.documents, self.path[1:]).read_bytes()
+            if task.static
+            else load.fetch(ORIGINS[0], self.path)[1]
+        )
+        if body != expected:
+            raise Fault(f"the first answer's {len(body)} bytes are wrong")
+        if task.tls and version != "TLSv1.3":
+            raise Fault(f"the first answer came by {version}")
+
+    def options(self, task, **more):
+        return {
+            "address": self.address(task),
+            "path": self.path,
+            "expect": self.length,
+            "connections": self.connections,
+            "tls": task.tls,
+            **self.load_options,
+            **more,
+        }
+
+    def load(self, running, milliseconds, **more):
+        return load.http1(milliseconds, **self.options(running.task, **more))
+
+    def load_command(self, running, milliseconds):
+        """The same load as a command, for who watches it from outside."""
+        return load.http1_command(milliseconds, **self.options(running.task))
+
+    def measure(self, running, milliseconds):
+        with Meter(running) as meter:
+            counts = self.load(running, milliseconds)
+        handshakes = counts.get("full_handshakes", 0) + counts.get("resumed_handshakes", 0)
+        if self.load_options.get("resume") and counts["resumed_handshakes"] < 0.9 * handshakes:
+            raise Fault(f"only {counts['resumed_handshakes']} of {handshakes} sessions were resumed")
+        return figures(meter, counts)
+
+
+def figures(meter, counts):
+    done = counts["done"]
+    return {
+        "cpu_us": meter.cpu / done * 1e6,
+        "user_us": meter.user / done * 1e6,
+        "requests_per_second": counts.get("done_in_time", done) / counts["seconds"],
+        "cpu_share": meter.cpu / meter.wall,
+        "others": meter.others,
+    }
+
+
+class Http2(Scenario):
+    """16 connections with 32 streams each."""
+
+    def load(self, running, milliseconds, **_):
+        return load.h2(milliseconds * 15, self.address(running.task), self.path, self.length)
+
+    def load_command(self, running, milliseconds):
+        return load.h2_command(milliseconds * 100, self.address(running.task), self.path)
+
+
+class Hosts(Scenario):
+    """A full handshake for a name at random, each name with its own certificate."""
+
+    def check(self, running):
+        task = running.task
+        load.wait_until_listening(running, task.secure, 120)
+        load.fetch(task.secure, self.path, True)
+        running.start_seconds = time.monotonic() - running.started
+        running.start_mib = memory_kib(running) / 1024
+        for k in (0, 1, task.hosts // 2, task.hosts - 1):
+            status, body, certificate, _ = load.fetch(task.secure, self.path, True, task.host(k))
+            if status != 200 or len(body) != self.length:
+                raise Fault(f"{task.host(k)}: status {status}, {len(body)} bytes")
+            if certificate.split() != pathlib.Path(task.certificates, f"h{k}.crt").read_text().split():
+                raise Fault(f"{task.host(k)}: not its certificate")
+
+    def measure(self, running, milliseconds):
+        return {
+            **super().measure(running, milliseconds),
+            "start_seconds": running.start_seconds,
+            "memory_mib": running.start_mib,
+        }
+
+
+class Idle(Scenario):
+    """Memory of a connection that was used once; the kernel's own is not counted."""
+
+    figure = "kib_per_connection"
+    unit = "KiB per idle connection"
+
+    def measure(self, running, _):
+        self.load(running, 300)
+        time.sleep(1)  # its connections are closed
+        base = memory_kib(running)
+        task = running.task
+        options = load.words(address=self.address(task), path=self.path, connections=IDLE, tls=task.tls)
+        process = load.start([load.TOOL, "hold", *options], stdin=subprocess.PIPE)
+        overdue = threading.Timer(90, process.kill)
+        overdue.start()
+        try:
+            if process.stdout.readline() != f"held {IDLE}\n":
+                raise Fault("not held: " + load.finish(process, 5))
+            time.sleep(1)
+            held = memory_kib(running)
+            still_open = int(process.communicate("")[0])
+        finally:
+            overdue.cancel()
+            process.kill()
+        if still_open != IDLE:
+            raise Fault(f"only {still_open} of {IDLE} are still open")
+        return {"kib_per_connection": (held - base) / IDLE, "memory_mib": base / 1024}
+
+
+class Reload(Scenario):
+    """Ten reloads under load: requests that failed, and those that a client may send again."""
+
+    figure = "failed"
+    unit = "failed requests"
+
+    def measure(self, running, _):
+        process = load.start(load.http1_command(4500, **self.options(running.task, max_errors=100000)))
+        for _ in range(10):
+            time.sleep(0.4)
+            running.contender.reload(running)
+        counts = json.loads(load.finish(process, 20))
+        stale = counts.pop("stale")
+        failed = sum(count for key, count in counts.items() if key.endswith("_errors") or key in load.FAULTS)
+        return {"failed": failed, "stale": stale, "requests_per_second": counts["done_in_time"] / counts["seconds"]}
+
+
+NEW = {"new_connection": True, "sources": 64}
+
+# What `make bench` runs.
+SCENARIOS = [
+    Scenario("http1-proxy", 0.85, is_counted=True),
+    Scenario("http1-proxy-hash", 0.85, by_address=True, load_options={"sources": 64}),
+    Scenario("http1-new-connection", 1.00, connections=32, load_options=NEW),
+    Scenario("tls-proxy", 0.75, is_counted=True, tls=True),
+    Scenario("tls-handshake", 0.55, connections=32, tls=True, load_options=NEW),
+    Scenario("tls-resume", 0.55, connections=32, tls=True, load_options={**NEW, "resume": True}),
+    Http2("h2-proxy", 0.90, tls=True),
+    Scenario("static-small", 0.70, is_counted=True, static=True),
+    Scenario("static-small-tls", 0.70, static=True, tls=True),
+    Scenario("static-large", 0.95, LARGE, connections=8, static=True),
+    Scenario("static-large-tls", 0.95, LARGE, connections=8, static=True, tls=True),
+]
+
+# Run by name only.
+MORE = [
+    Scenario("proxy-large", 0.75, LARGE, connections=8),
+    Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
+    Idle("idle", None),
+    Idle("idle-tls", None, tls=True),
+    Hosts("hosts-5000", 0.55, connections=32, tls=True, hosts=NAMES, load_options={**NEW, "hosts": NAMES}),
+    Reload("reload", None),
+    Reload("reload-new-connection", None, connections=16, load_options=NEW),
+]
