@@ -61,7 +61,7 @@ pub fn check(path: &Path, defaults: bool) -> ExitCode {
                 print!("{}", config.to_toml_with_defaults());
             } else {
                 println!(
-                    "{}: ok, {} listeners, {} sites, {} upstreams",
+                    "{}: ok (listeners: {}, sites: {}, upstreams: {})",
                     path.display(),
                     config.listeners.len(),
                     config.sites.len(),
