@@ -118,9 +118,14 @@ async fn answer<B>(request: &Request<B>, sources: Arc<Sources>) -> Response<Full
             Phase::Draining => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
         },
         "/metrics" => written(Page::CONTENT_TYPE, move || Some(metrics_page(&sources))).await,
-        "/status" => written("application/json", move || serde_json::to_string_pretty(&(sources.status)()).ok()).await,
+        "/status" => written("application/json", move || status_page(&sources)).await,
         _ => response(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     }
+}
+
+/// Its last line ends, for those who read it on a terminal.
+fn status_page(sources: &Sources) -> Option<String> {
+    serde_json::to_string_pretty(&(sources.status)()).ok().map(|page| page + "\n")
 }
 
 /// A page that takes long to write with thousands of sites: not on the thread of the health checks.

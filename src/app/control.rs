@@ -57,6 +57,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Fault> {
         version = env!("CARGO_PKG_VERSION"),
         config = %path.display(),
         listeners = control.listening(),
+        admin = %control.admin(),
         "haechi is serving"
     );
     loop {

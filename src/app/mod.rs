@@ -16,7 +16,7 @@ pub mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 
@@ -28,6 +28,9 @@ use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
 
 pub use data_plane::{Commit, DataPlane};
+
+/// How long the last diagnostics may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves by the config at `path` until a signal ends it.
 #[must_use]
@@ -42,6 +45,7 @@ pub fn run(path: &Path) -> ExitCode {
     };
     let ended = runtime.block_on(control::run(path));
     runtime.shutdown_background();
+    diagnostics::finish(LAST_WORDS);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -61,7 +65,7 @@ pub fn check(path: &Path, defaults: bool) -> ExitCode {
                 print!("{}", config.to_toml_with_defaults());
             } else {
                 println!(
-                    "{}: ok, {} listeners, {} sites, {} upstreams",
+                    "{}: ok (listeners: {}, sites: {}, upstreams: {})",
                     path.display(),
                     config.listeners.len(),
                     config.sites.len(),

@@ -221,6 +221,11 @@ impl Control {
         &self.plane
     }
 
+    /// Where the admin listener is, for the log.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin.address
+    }
+
     /// The addresses that are listened on, for the log.
     pub(super) fn listening(&self) -> String {
         let snapshot = self.running.snapshot.load();

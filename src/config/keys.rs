@@ -47,7 +47,7 @@ const PROCESS: &[Key] = &[
 ];
 
 const ADMIN: &[Key] =
-    &[Key::default("bind", Text, "\"127.0.0.1:9900\"", "Where /metrics, /status, /api and /healthz answer")];
+    &[Key::default("bind", Text, "\"127.0.0.1:9900\"", "Where /metrics, /status and /healthz answer")];
 
 const LOG: &[Key] = &[
     Key::default(

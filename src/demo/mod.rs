@@ -118,17 +118,17 @@ haechi demo: one gate, a static site, three origins that stand in for Tomcat
 
   Open
     http://127.0.0.1:8080/           the static site
-    https://127.0.0.1:8443/          the same by TLS and HTTP/2 (the certificate is a development one)
+    https://127.0.0.1:8443/          the same by TLS and HTTP/2 (curl -k: the certificate was made here)
     http://127.0.0.1:8080/app        a session that stays on its node: ip_hash
-    http://127.0.0.1:8080/spread     one node after the other: round_robin
+    http://127.0.0.1:8080/spread     every node in its turn, node1 twice: round_robin, for each thread
     http://127.0.0.1:9900/status     what haechi thinks of it all
 
   Try
-    edit the config while it runs    {config}: a respond body, a weight, or break it
+    edit the config while it runs    {config}: the text of /hello, a weight, or break it
     stop the node you are on         curl http://127.0.0.1:{SWITCH}/stop/1    and load /app again
     and start it                     curl http://127.0.0.1:{SWITCH}/start/1
-    a slow answer, a big one         curl http://127.0.0.1:8080/app/slow?ms=800
-                                     curl -o /dev/null http://127.0.0.1:8080/app/big?bytes=100000000
+    a slow answer, a big one         curl 'http://127.0.0.1:8080/app/slow?ms=800'
+                                     curl -o /dev/null 'http://127.0.0.1:8080/app/big?bytes=100000000'
     read the metrics                 curl http://127.0.0.1:9900/metrics
 
   Ctrl-C drains and ends, a second one ends at once.

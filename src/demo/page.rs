@@ -17,18 +17,17 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     pub(super) fn json(&self) -> String {
-        let headers: Vec<_> = self.headers().collect();
-        let value = serde_json::json!({
-            "node": self.node,
-            "address": self.address.to_string(),
-            "session": self.session,
-            "new_session": self.is_new,
-            "visits": self.visits,
-            "request": self.request,
-            "body_bytes": self.body_bytes,
-            "headers": headers,
-        });
-        format!("{value:#}\n")
+        let seen = Json {
+            node: self.node,
+            session: self.session,
+            new_session: self.is_new,
+            visits: self.visits,
+            address: self.address,
+            request: &self.request,
+            headers: self.headers().map(|(name, value)| format!("{name}: {value}")).collect(),
+            body_bytes: self.body_bytes,
+        };
+        serde_json::to_string_pretty(&seen).unwrap_or_default() + "\n"
     }
 
     pub(super) fn html(&self) -> String {
@@ -55,6 +54,19 @@ impl Seen<'_> {
     fn headers(&self) -> impl Iterator<Item = (&str, String)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into()))
     }
+}
+
+/// In the order that somebody at a terminal wants to read.
+#[derive(serde::Serialize)]
+struct Json<'a> {
+    node: &'a str,
+    session: &'a str,
+    new_session: bool,
+    visits: u64,
+    address: SocketAddr,
+    request: &'a str,
+    headers: Vec<String>,
+    body_bytes: u64,
 }
 
 const STYLE: &str = "\

@@ -5,6 +5,7 @@ mod architecture;
 mod bodies;
 mod corpus;
 mod diagnostics;
+mod examples;
 mod failures;
 mod framing;
 mod harness;
