@@ -60,6 +60,8 @@ pub struct UpstreamBody<'s> {
     patience: Duration,
     waiting: bool,
     received: u64,
+    /// What reading ahead met, told when the client has all that came before it.
+    fault: Option<DownloadFault>,
 }
 
 /// From so many bytes on, a body is read in large pieces.
@@ -89,6 +91,7 @@ impl<'s> UpstreamBody<'s> {
             patience: lease.patience(),
             waiting: false,
             received: 0,
+            fault: None,
             lease: Some(lease),
         }
     }
@@ -134,7 +137,10 @@ impl<'s> UpstreamBody<'s> {
         if !self.ahead.is_empty() || self.run > 0 {
             return Poll::Ready(Ok(true));
         }
-        self.poll_run(cx)
+        match self.fault.take() {
+            Some(fault) => Poll::Ready(Err(fault)),
+            None => self.poll_run(cx),
+        }
     }
 
     /// Ready with true when there is a run, with false when the body is over.
@@ -187,12 +193,17 @@ impl<'s> UpstreamBody<'s> {
         }
     }
 
-    /// Reads ahead as far as the limit allows. A fault is met again when its place is reached.
+    /// Reads ahead as far as the limit allows. A fault is kept: a socket tells a reset once, and then
+    /// that it has ended.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.lease.is_some() && self.ahead.len() < self.ahead_limit {
+        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < self.ahead_limit {
             match self.poll_run(cx) {
                 Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false) | Err(_)) | Poll::Pending => return,
+                Poll::Ready(Err(fault)) => {
+                    self.fault = Some(fault);
+                    return;
+                }
+                Poll::Ready(Ok(false)) | Poll::Pending => return,
             }
             if self.ahead.capacity() == 0 {
                 self.ahead = Buffer::with_capacity(self.ahead_limit);
