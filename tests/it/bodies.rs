@@ -336,3 +336,29 @@ fn an_answer_that_was_reset_while_it_was_read_ahead_is_never_taken_for_whole() {
     assert!(response.is_err(), "{response:?} bytes as if they were all");
     assert_eq!(haechi.logged("/")["error"], "body_truncated");
 }
+
+#[test]
+fn an_early_answer_that_was_reset_is_never_taken_for_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut wire = Wire::of(stream.unwrap()).unwrap();
+            wire.read_head().unwrap();
+            wire.send("HTTP/1.1 413 X\r\n\r\nnot all").unwrap();
+            socket2::SockRef::from(wire.stream()).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    let haechi = Haechi::plan(PROXY).with("origin", address).start();
+    for _ in 0..20 {
+        let mut wire = wire(haechi.at("http"));
+        wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").unwrap();
+        let mut sending = Wire::of(wire.stream().try_clone().unwrap()).unwrap();
+        let upload = thread::spawn(move || while sending.send([b'x'; 64 * 1024]).is_ok() {});
+        let response = wire.read_response("POST");
+        // The reset may also come before the answer has.
+        assert!(response.as_ref().map_or(true, |response| response.status == 502), "{response:?} as if it were all");
+        drop(wire);
+        upload.join().unwrap();
+    }
+}

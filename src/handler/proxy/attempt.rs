@@ -204,7 +204,7 @@ impl<'s> Attempt<'s> {
             let length = if matches!(answer.framing, h1::Framing::Length(_)) { Some(0) } else { declared };
             return Ok(Response { head, body: Body::Empty(length) });
         }
-        let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, read_ahead);
+        let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, self.refused, read_ahead);
         Ok(Response { head, body: Body::Upstream(Box::new(body)) })
     }
 }

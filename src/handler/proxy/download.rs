@@ -55,6 +55,8 @@ pub struct UpstreamBody<'s> {
     ahead_limit: usize,
     /// The request, where the answer began before its end.
     upload: Option<Upload>,
+    /// Why the server takes no more of it.
+    refused: Option<io::Error>,
     persistent: bool,
     server_limit: Option<Duration>,
     patience: Duration,
@@ -76,6 +78,7 @@ impl<'s> UpstreamBody<'s> {
         answer: h1::Response,
         persistent: bool,
         upload: Option<Upload>,
+        refused: Option<io::Error>,
         ahead_limit: usize,
     ) -> Self {
         Self {
@@ -86,6 +89,7 @@ impl<'s> UpstreamBody<'s> {
             ahead: Buffer::none(),
             ahead_limit,
             upload,
+            refused,
             persistent,
             server_limit: answer.keep_alive_timeout,
             patience: lease.patience(),
@@ -173,9 +177,11 @@ impl<'s> UpstreamBody<'s> {
             connection.input = Buffer::with_capacity(wanted);
         }
         match connection.stream.poll_read(cx, connection.input.spare()) {
-            Poll::Ready(Ok(0)) => match self.decoder.end_of_input() {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(_) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
+            Poll::Ready(Ok(0)) => match (self.refused.take(), self.decoder.end_of_input()) {
+                (None, Ok(())) => Poll::Ready(Ok(())),
+                (None, Err(_)) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
+                // A reset that a write has met looks like an end to the reads behind it.
+                (Some(error), _) => Poll::Ready(Err(DownloadFault::Gone(error))),
             },
             Poll::Ready(Ok(n)) => {
                 connection.input.filled(n);
@@ -232,9 +238,12 @@ impl<'s> UpstreamBody<'s> {
         match upload.poll(cx, request, &mut lease.connection.stream) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.upload = None,
-            Poll::Ready(Err(UploadFault::Client(_) | UploadFault::Upstream(_))) => {
+            Poll::Ready(Err(fault)) => {
                 self.upload = None;
                 self.persistent = false;
+                if let UploadFault::Upstream(error) = fault {
+                    self.refused = Some(error);
+                }
             }
         }
     }
