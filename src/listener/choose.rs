@@ -4,7 +4,8 @@ use std::future::poll_fn;
 
 use tokio::net::TcpStream;
 
-use crate::net::Deadline;
+use crate::net::{Deadline, Tag};
+use crate::serve::Worker;
 use crate::snapshot::Listener;
 
 /// What a client that knows that we speak HTTP/2 begins with (RFC 9113 §3.4). No HTTP/1 request
@@ -12,7 +13,7 @@ use crate::snapshot::Listener;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// Whether the client speaks HTTP/2; none where it goes or says nothing in time.
-pub(super) async fn choose(socket: &TcpStream, listener: &Listener) -> Option<bool> {
+pub(super) async fn choose(worker: &Worker, listener: &Listener, socket: &TcpStream) -> Option<bool> {
     if !listener.protocols.h2c {
         return Some(false);
     }
@@ -20,7 +21,7 @@ pub(super) async fn choose(socket: &TcpStream, listener: &Listener) -> Option<bo
         return Some(true);
     }
     let deadline = Deadline::default();
-    deadline.set(listener.timeouts.idle);
+    deadline.set_idle(worker.rest(listener.timeouts.idle), Tag(listener.id.0));
     deadline.within(speaks_h2(socket)).await.ok()?
 }
 
