@@ -1,7 +1,9 @@
 //! Which protocol a client speaks on a plain listener.
 
-use std::future::poll_fn;
+use std::io;
 
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::net::{Deadline, Tag};
@@ -29,19 +31,25 @@ async fn speaks_h2(socket: &TcpStream) -> Option<bool> {
     let mut start = [0; PREFACE.len()];
     let mut seen = 0;
     loop {
-        poll_fn(|cx| socket.poll_read_ready(cx)).await.ok()?;
-        let n = socket.peek(&mut start).await.ok()?;
-        let began = start.get(..n)?;
-        if n == 0 {
-            return None;
+        let ready = socket.ready(Interest::READABLE).await.ok()?;
+        let peeked = socket.try_io(Interest::READABLE, || {
+            let (_, n) = rustix::net::recv(socket, &mut start[..], RecvFlags::PEEK)?;
+            // What was peeked at lies there still: only more of it is worth another look.
+            if n > 0 && n == seen { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+        });
+        match peeked {
+            Ok(0) => return None,
+            Ok(n) => {
+                let began = start.get(..n)?;
+                if n == PREFACE.len() || !PREFACE.starts_with(began) {
+                    return Some(began == PREFACE);
+                }
+                seen = n;
+            }
+            // It ended inside the preface; nothing will come, and the HTTP/1 driver sees the same end.
+            Err(_) if ready.is_read_closed() => return Some(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
         }
-        if n == PREFACE.len() || !PREFACE.starts_with(began) {
-            return Some(began == PREFACE);
-        }
-        // The beginning of a preface and no more: peeking again at once would find the same.
-        if n == seen {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        seen = n;
     }
 }
