@@ -1,13 +1,15 @@
 //! HTTP/2 frame by frame: what well-behaved clients never send, or never wait for.
 
-use crate::harness::haechi::PROXY;
-use crate::harness::{Haechi, Origin, Wire};
+use crate::harness::haechi::{PROXY, Signal};
+use crate::harness::{Haechi, Next, Origin, Wire, answer, eventually, pace};
 use std::io;
+use std::time::Duration;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -115,4 +117,56 @@ fn flags_of_a_whole_answer_end_its_stream() {
     client.get(1);
     let head = client.next_of(HEADERS).unwrap();
     assert_eq!((head.status(), head.flags & END_STREAM), (Some(200), END_STREAM));
+}
+
+#[test]
+fn a_client_that_is_told_to_go_and_says_nothing_is_not_waited_for() {
+    let origin = Origin::named("origin");
+    let mut haechi = before(&origin, "", PROXIED);
+    let mut silent = Frames::connect(&haechi);
+    silent.get(1);
+    assert_eq!(silent.next_of(HEADERS).unwrap().status(), Some(200));
+    haechi.signal(Signal::TERM);
+    silent.next_of(GOAWAY).unwrap();
+    assert!(haechi.ended(Duration::from_secs(10)).success());
+}
+
+#[test]
+fn a_request_that_crosses_the_goodbye_is_answered() {
+    let origin = Origin::start(|_, wire| {
+        pace(Duration::from_millis(3500));
+        wire.send(answer(200, "late")).map_or(Next::Close, |()| Next::Keep)
+    });
+    let haechi = before(&origin, "timeouts = { idle = \"500ms\" }", PROXIED);
+    let mut client = Frames::connect(&haechi);
+    client.next_of(GOAWAY).unwrap();
+    client.get(1);
+    assert_eq!(client.next_of(HEADERS).expect("an answer").status(), Some(200));
+}
+
+#[test]
+fn a_drain_tells_a_busy_client_with_its_next_answer() {
+    let origin = Origin::named("origin");
+    let text = format!("{PROXY}[process]\nworkers = 2\nhandover_grace = \"20s\"\n")
+        .replace("bind = [\"@http\"]", "bind = [\"@http\"]\nprotocols = [\"http/1.1\", \"h2c\"]");
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let mut client = Frames::connect(&haechi);
+    client.get(1);
+    client.next_of(HEADERS).unwrap();
+    haechi.signal(Signal::TERM);
+    eventually("nobody is let in", || Wire::connect(haechi.at("http")).is_err().then_some(()));
+    client.get(3);
+    client.next_of(GOAWAY).expect("a goodbye long before the grace is over");
+}
+
+#[test]
+fn what_is_no_http_2_is_no_timeout() {
+    let origin = Origin::named("origin");
+    let haechi = before(&origin, "", PROXIED);
+    let mut wire = Wire::connect(haechi.at("http")).unwrap();
+    wire.send("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n").unwrap();
+    assert!(wire.read_to_end().is_ok());
+    let closed = || haechi.metric("haechi_connections_open", &[("listener", "http")]) == Some(0.0);
+    eventually("the connection is over", || closed().then_some(()));
+    assert_eq!(haechi.metric("haechi_client_timeouts_total", &[("phase", "head")]), Some(0.0));
 }
