@@ -13,7 +13,7 @@ use crate::head::{Known, RequestHead};
 use crate::message::Exchange;
 use crate::net::{Tag, fire_idle};
 use crate::snapshot::{Listener, ListenerId, Snapshot};
-use crate::telemetry::{Outcome, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
+use crate::telemetry::{Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
 
 /// What one data-plane thread works with.
 #[derive(Debug)]
@@ -160,6 +160,11 @@ pub fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, hea
         if let Some(first_byte) = exchange.first_byte {
             cells.upstream_first_byte.record(first_byte);
         }
+    }
+    match exchange.refusal.or(ended.fault) {
+        Some("request_body_timeout") => listener.cells(worker.local.thread).timed_out(Phase::Body),
+        Some("send_timeout") => listener.cells(worker.local.thread).timed_out(Phase::Send),
+        _ => {}
     }
     let mut log = worker.log.borrow_mut();
     if !log.is_on() {

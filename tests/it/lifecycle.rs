@@ -207,6 +207,7 @@ fn metrics_count_what_happened() {
     });
     let (haechi, http) = before(&origin);
     let mut client = Client::connect(http).unwrap();
+    let asked = "GET /200 HTTP/1.1\r\nHost: test.example\r\n\r\n".len() * 6;
     for target in ["/200", "/200", "/200", "/404", "/404", "/500"] {
         client.get(target);
     }
@@ -219,6 +220,7 @@ fn metrics_count_what_happened() {
         ("haechi_response_body_bytes_total", &[("listener", "http")], 30.0),
         ("haechi_connections_accepted_total", &[("listener", "http")], 1.0),
         ("haechi_connections_open", &[("listener", "http")], 1.0),
+        ("haechi_client_received_bytes_total", &[("listener", "http")], f64::from(u32::try_from(asked).unwrap())),
         ("haechi_server_requests_total", &[("upstream", "was"), ("server", &server)], 6.0),
         ("haechi_server_responses_total", &[("server", &server), ("status", "4xx")], 2.0),
         ("haechi_server_connects_total", &[("server", &server)], 1.0),
@@ -231,6 +233,8 @@ fn metrics_count_what_happened() {
             (haechi.metric(name, labels) == Some(expected)).then_some(())
         });
     }
+    let sent = haechi.metric("haechi_client_sent_bytes_total", &[("listener", "http")]);
+    assert!(sent.is_some_and(|sent| (6.0 * 50.0..6.0 * 300.0).contains(&sent)), "{sent:?}");
     drop(client);
     eventually("the connection is gone", || {
         (haechi.metric("haechi_connections_open", &[("listener", "http")]) == Some(0.0)).then_some(())

@@ -279,3 +279,18 @@ fn half_a_preface_costs_nothing() {
     assert_eq!(halves[0].read_exact(5).unwrap()[3..], [4, 0], "its SETTINGS");
     assert!(halves[1].read_to_end().is_ok(), "who has ended is let go");
 }
+
+#[test]
+fn a_client_that_runs_out_of_time_is_counted_by_phase() {
+    let origin = flood();
+    let (haechi, http) = limited(&origin, "timeouts = { body = \"300ms\", send = \"300ms\" }");
+    let mut stalls = Wire::connect(http).unwrap();
+    stalls.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+    let mut reads_nothing = Wire::connect_narrow(http).unwrap();
+    reads_nothing.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    for phase in ["body", "send"] {
+        eventually(phase, || {
+            (haechi.metric("haechi_client_timeouts_total", &[("phase", phase)]) == Some(1.0)).then_some(())
+        });
+    }
+}

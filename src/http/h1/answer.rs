@@ -246,6 +246,7 @@ impl Sending {
             }
             let before = self.bytes;
             let sent = file.poll_send(cx, socket, &mut self.bytes);
+            connection.moved.1 += self.bytes - before;
             self.waiting &= self.bytes == before;
             return match sent {
                 Poll::Ready(Ok(over)) => {
@@ -300,6 +301,7 @@ impl Sending {
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
             self.waiting = false;
+            connection.moved.1 += n as u64;
             let head = n.min(rest.len());
             self.sent += head;
             body.consume(n - head);

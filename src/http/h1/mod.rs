@@ -65,6 +65,10 @@ pub async fn serve(accepted: Accepted) {
             }
             Next::Closed => End::Quiet,
         };
+        let cells = listener.cells(worker.local.thread);
+        let (bytes_in, bytes_out) = std::mem::take(&mut connection.moved);
+        cells.bytes_in.add(bytes_in);
+        cells.bytes_out.add(bytes_out);
         match end {
             End::Keep => {}
             End::Linger => return linger(connection).await,

@@ -188,7 +188,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
         fault: sent.fault.as_ref().map(answer::SendFault::name),
         client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
     };
-    if ended.client_gone {
+    if matches!(sent.fault, Some(answer::SendFault::Client)) {
         cells.h2_resets.add(1);
     }
     serve::finish(worker, listener, &exchange, &head, &ended);
