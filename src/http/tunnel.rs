@@ -25,6 +25,8 @@ pub struct TunnelBytes {
 /// other, which may go on.
 pub async fn run(client: &mut H1Body, mut lease: Lease<'_>, start: Scratch, patience: Duration) -> TunnelBytes {
     let server = &mut lease.connection;
+    // What came with the request is counted as read already.
+    let (early, head) = (client.input.len() as u64, start.len() as u64);
     let mut up = Way { held: std::mem::take(&mut client.input), ..Way::default() };
     let mut down = Way { first: start, held: std::mem::take(&mut server.input), ..Way::default() };
     let deadline = &client.receive_deadline;
@@ -45,6 +47,8 @@ pub async fn run(client: &mut H1Body, mut lease: Lease<'_>, start: Scratch, pati
         }
     })
     .await;
+    client.moved.0 += up.bytes.saturating_sub(early);
+    client.moved.1 += head + down.bytes;
     TunnelBytes { up: up.bytes, down: down.bytes, timed_out }
 }
 

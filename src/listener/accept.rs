@@ -104,7 +104,7 @@ async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: L
                 (stream, is_h2)
             }
             None => {
-                let Some(is_h2) = choose(&socket, listener).await else { return };
+                let Some(is_h2) = choose(worker, listener, &socket).await else { return };
                 (Stream::Tcp(socket), is_h2)
             }
         }

@@ -113,6 +113,8 @@ impl Stream {
     pub fn has_news(&self) -> bool {
         let socket = match self {
             Self::Tcp(stream) => stream,
+            // What rustls has decrypted already, a goodbye among it, would never show at the socket.
+            Self::Tls(stream) if !stream.get_ref().1.wants_read() => return true,
             Self::Tls(stream) => stream.get_ref().0,
             Self::Memory(_) => return false,
         };

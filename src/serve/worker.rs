@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -13,7 +13,7 @@ use crate::head::{Known, RequestHead};
 use crate::message::Exchange;
 use crate::net::{Tag, fire_idle};
 use crate::snapshot::{Listener, ListenerId, Snapshot};
-use crate::telemetry::{Outcome, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
+use crate::telemetry::{Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
 
 /// What one data-plane thread works with.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Worker {
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
     log: RefCell<ThreadLog>,
     draining: Cell<bool>,
+    /// Whether connections that come to rest are ended.
+    restless: Cell<bool>,
     open: Rc<Open>,
 }
 
@@ -59,6 +61,7 @@ impl Worker {
             snapshot: RefCell::new(Rc::new(snapshot)),
             log: RefCell::new(log),
             draining: Cell::new(false),
+            restless: Cell::new(false),
             open: Rc::default(),
         }
     }
@@ -101,9 +104,16 @@ impl Worker {
         self.draining.set(true);
     }
 
-    /// Ends the connections that rest.
+    /// Ends the connections that rest, and from now on those that come to rest.
     pub fn end_idle(&self) {
+        self.restless.set(true);
         fire_idle(|_| true);
+    }
+
+    /// How long a connection may rest now where the listener allows `idle`.
+    #[must_use]
+    pub fn rest(&self, idle: Duration) -> Duration {
+        if self.restless.get() { Duration::ZERO } else { idle }
     }
 
     /// Whether connections of this listener are to end with their exchange.
@@ -150,6 +160,11 @@ pub fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, hea
         if let Some(first_byte) = exchange.first_byte {
             cells.upstream_first_byte.record(first_byte);
         }
+    }
+    match exchange.refusal.or(ended.fault) {
+        Some("request_body_timeout") => listener.cells(worker.local.thread).timed_out(Phase::Body),
+        Some("send_timeout") => listener.cells(worker.local.thread).timed_out(Phase::Send),
+        _ => {}
     }
     let mut log = worker.log.borrow_mut();
     if !log.is_on() {

@@ -14,8 +14,10 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
-use crate::net::TlsFacts;
+use crate::net::{Stream, TlsFacts};
 
 pub(crate) mod minted;
 
@@ -267,4 +269,30 @@ fn failures_have_a_category() {
     let stranger = Gate { authority: Authority::new("strangers"), ..Gate::new(&[&["a"]]) }.client();
     assert_eq!(failure(&server, &stranger.into(), "a"), "unknown_ca");
     assert_eq!(failure(&server, &gate.client().into(), "b"), "certificate_refused");
+}
+
+#[tokio::test]
+async fn what_a_session_has_decrypted_already_is_news() {
+    let gate = Gate::new(&[&["a.example"]]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(gate.config(ClientAuth::None));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(gate.client()));
+    let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let name = ServerName::try_from("a.example").unwrap();
+    let (client, server) =
+        tokio::join!(connector.connect(name, socket), async { acceptor.accept(listener.accept().await?.0).await });
+    let (mut client, mut server) = (Stream::Tls(Box::new(client.unwrap().into())), server.unwrap());
+
+    server.write_all(b"answer").await.unwrap();
+    server.flush().await.unwrap();
+    let mut answer = [0; 6];
+    client.read_exact(&mut answer).await.unwrap();
+    assert!(!client.has_news());
+    for text in [b"answer", b"unask!"] {
+        server.write_all(text).await.unwrap();
+    }
+    server.flush().await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"answer");
+    assert!(client.has_news());
 }

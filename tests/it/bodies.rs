@@ -2,8 +2,8 @@
 
 use crate::harness::client::{self, Request};
 use crate::harness::haechi::{PROXY, before};
-use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get};
-use std::net::SocketAddr;
+use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, pace};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -309,4 +309,56 @@ fn large_bodies_arrive_as_they_were_sent() {
     let response = client.send(&Request::post("/", &body)).unwrap();
     assert!(response.body == body, "{} bytes came back", response.body.len());
     assert_eq!(get(http, "/").status, 200);
+}
+
+#[test]
+fn an_answer_that_was_reset_while_it_was_read_ahead_is_never_taken_for_whole() {
+    // Not an `Origin`, which says goodbye before it closes.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let origin = thread::spawn(move || {
+        let mut wire = Wire::of(listener.accept().unwrap().0).unwrap();
+        wire.read_head().unwrap();
+        // No length: only the way the connection ends tells whether this was all.
+        wire.send("HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        wire.send(vec![b'x'; 6_000_000]).unwrap();
+        // It has gone out, and the proxy waits for more.
+        pace(Duration::from_millis(500));
+        socket2::SockRef::from(wire.stream()).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let text = PROXY.replace("upstream = \"was\" }", "upstream = \"was\", read_ahead = \"8MiB\" }");
+    let haechi = Haechi::plan(&text).with("origin", address).start();
+    let mut slow = Wire::connect_narrow(haechi.at("http")).unwrap();
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    origin.join().unwrap();
+    pace(Duration::from_millis(100));
+    let response = slow.read_response("GET").map(|response| response.body.len());
+    assert!(response.is_err(), "{response:?} bytes as if they were all");
+    assert_eq!(haechi.logged("/")["error"], "body_truncated");
+}
+
+#[test]
+fn an_early_answer_that_was_reset_is_never_taken_for_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut wire = Wire::of(stream.unwrap()).unwrap();
+            wire.read_head().unwrap();
+            wire.send("HTTP/1.1 413 X\r\n\r\nnot all").unwrap();
+            socket2::SockRef::from(wire.stream()).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    let haechi = Haechi::plan(PROXY).with("origin", address).start();
+    for _ in 0..20 {
+        let mut wire = wire(haechi.at("http"));
+        wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").unwrap();
+        let mut sending = Wire::of(wire.stream().try_clone().unwrap()).unwrap();
+        let upload = thread::spawn(move || while sending.send([b'x'; 64 * 1024]).is_ok() {});
+        let response = wire.read_response("POST");
+        // The reset may also come before the answer has.
+        assert!(response.as_ref().map_or(true, |response| response.status == 502), "{response:?} as if it were all");
+        drop(wire);
+        upload.join().unwrap();
+    }
 }

@@ -3,8 +3,9 @@
 use crate::harness::client::{Request, send};
 use crate::harness::haechi::PROXY;
 use crate::harness::ports::free_port;
-use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get};
+use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, pace};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Closes each connection on its second request without a byte of answer, as a server does whose keep-alive
@@ -256,4 +257,62 @@ fn weights_are_kept_by_round_robin() {
     }
     let asked = one.arrivals().len();
     assert!((95..=105).contains(&asked), "{asked} of 400 for a weight of 1 in 4");
+}
+
+#[test]
+fn a_server_that_takes_no_body_is_given_up() {
+    // Frozen: its kernel takes what fits, and nobody reads it.
+    let origin = Origin::before_body(|_, wire| {
+        let _ = wire.stream().set_read_timeout(None);
+        while wire.stream().peek(&mut [0]).is_ok_and(|length| length > 0)
+            && wire.stream().take_error().ok().flatten().is_none()
+        {
+            pace(Duration::from_millis(20));
+        }
+        Next::Close
+    });
+    let text = PROXY.to_owned() + "timeouts = { response = \"1s\" }\n";
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    for framing in ["Content-Length: 100000000", "Transfer-Encoding: chunked"] {
+        let mut wire = Wire::connect(haechi.at("http")).unwrap();
+        wire.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n")).unwrap();
+        let mut sending = Wire::of(wire.stream().try_clone().unwrap()).unwrap();
+        let upload = thread::spawn(move || {
+            let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+            while sending.send(&piece).is_ok() {}
+        });
+        assert_eq!(wire.read_response("POST").expect(framing).status, 504, "{framing}");
+        drop(wire);
+        upload.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_takes_a_body_slowly_has_its_time_for_each_piece() {
+    let origin = Origin::before_body(|_, wire| {
+        let mut step = vec![0; 1 << 20];
+        let mut last = Vec::new();
+        while !last.ends_with(b"0\r\n\r\n") {
+            let Ok(length @ 1..) = std::io::Read::read(&mut wire.stream(), &mut step) else { return Next::Close };
+            last = step[length.saturating_sub(5)..length].to_vec();
+            pace(Duration::from_millis(100));
+        }
+        let _ = wire.send(answer(200, "slow"));
+        Next::Close
+    });
+    let text = PROXY.to_owned() + "timeouts = { response = \"1s\" }\n";
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let mut wire = Wire::connect(haechi.at("http")).unwrap();
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let mut sending = Wire::of(wire.stream().try_clone().unwrap()).unwrap();
+    let upload = thread::spawn(move || {
+        let piece = [b"100000\r\n".as_slice(), &vec![b'x'; 0x10_0000], b"\r\n"].concat();
+        for _ in 0..40 {
+            sending.send(&piece)?;
+        }
+        sending.send("0\r\n\r\n")
+    });
+    let response = wire.read_response("POST").unwrap();
+    assert_eq!((response.status, response.text().as_str()), (200, "slow"));
+    upload.join().unwrap().unwrap();
 }

@@ -4,7 +4,7 @@ use crate::harness::client::{Request, send};
 use crate::harness::haechi::{PROXY, Signal, before};
 use crate::harness::ports::free_port;
 use crate::harness::tools::run;
-use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, within};
+use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, pace, within};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
@@ -207,6 +207,7 @@ fn metrics_count_what_happened() {
     });
     let (haechi, http) = before(&origin);
     let mut client = Client::connect(http).unwrap();
+    let asked = "GET /200 HTTP/1.1\r\nHost: test.example\r\n\r\n".len() * 6;
     for target in ["/200", "/200", "/200", "/404", "/404", "/500"] {
         client.get(target);
     }
@@ -219,6 +220,7 @@ fn metrics_count_what_happened() {
         ("haechi_response_body_bytes_total", &[("listener", "http")], 30.0),
         ("haechi_connections_accepted_total", &[("listener", "http")], 1.0),
         ("haechi_connections_open", &[("listener", "http")], 1.0),
+        ("haechi_client_received_bytes_total", &[("listener", "http")], f64::from(u32::try_from(asked).unwrap())),
         ("haechi_server_requests_total", &[("upstream", "was"), ("server", &server)], 6.0),
         ("haechi_server_responses_total", &[("server", &server), ("status", "4xx")], 2.0),
         ("haechi_server_connects_total", &[("server", &server)], 1.0),
@@ -231,6 +233,8 @@ fn metrics_count_what_happened() {
             (haechi.metric(name, labels) == Some(expected)).then_some(())
         });
     }
+    let sent = haechi.metric("haechi_client_sent_bytes_total", &[("listener", "http")]);
+    assert!(sent.is_some_and(|sent| (6.0 * 50.0..6.0 * 300.0).contains(&sent)), "{sent:?}");
     drop(client);
     eventually("the connection is gone", || {
         (haechi.metric("haechi_connections_open", &[("listener", "http")]) == Some(0.0)).then_some(())
@@ -311,4 +315,44 @@ fn names_of_servers_are_resolved_and_an_unknown_one_is_a_down_server() {
 fn version_is_the_package_s() {
     let said = run(env!("CARGO_BIN_EXE_haechi"), ["--version"]);
     assert!(said.out.contains(env!("CARGO_PKG_VERSION")), "{said:?}");
+}
+
+#[test]
+fn a_connection_whose_download_outlasts_the_handover_ends_with_it() {
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let origin = Origin::start(move |_, wire| {
+        let _ = wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+        let _ = held.lock().unwrap().recv();
+        wire.send(" last").map_or(Next::Close, |()| Next::Keep)
+    });
+    let text = format!("{PROXY}[process]\nworkers = 2\nhandover_grace = \"100ms\"\n");
+    let mut haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let mut client = Wire::connect(haechi.at("http")).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(!client.read_head().unwrap().unwrap().values("connection").contains(&"close"), "the drain is yet to come");
+    assert_eq!(client.read_exact(5).unwrap(), b"first");
+    haechi.signal(Signal::TERM);
+    within(Duration::from_secs(10), "the handover is over", || {
+        let said = haechi.stderr();
+        (said.contains("draining") && Wire::connect(haechi.at("http")).is_err()).then_some(())
+    });
+    pace(Duration::from_millis(500));
+    release.send(()).unwrap();
+    assert_eq!(client.read_exact(5).unwrap(), b" last");
+    // The client keeps its connection, as it was told that it may.
+    assert!(haechi.ended(Duration::from_secs(10)).success());
+}
+
+#[test]
+fn a_connection_that_has_said_nothing_does_not_hold_up_a_drain() {
+    let origin = Origin::named("origin");
+    let text = PROXY.replace("bind = [\"@http\"]", "bind = [\"@http\"]\nprotocols = [\"http/1.1\", \"h2c\"]");
+    let mut haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let _silent = Wire::connect(haechi.at("http")).unwrap();
+    eventually("it is accepted", || {
+        (haechi.metric("haechi_connections_open", &[("listener", "http")]) == Some(1.0)).then_some(())
+    });
+    haechi.signal(Signal::TERM);
+    assert!(haechi.ended(Duration::from_secs(10)).success());
 }

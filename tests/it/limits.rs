@@ -241,3 +241,56 @@ fn many_clients_at_once_are_all_answered() {
         (counted == Some(3200.0)).then_some(())
     });
 }
+
+/// The CPU time that the process has used, in hundredths of a second.
+fn cpu_ticks(haechi: &Haechi) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", haechi.pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn half_a_preface_costs_nothing() {
+    let origin = Origin::named("origin");
+    let (haechi, http) = limited(&origin, "protocols = [\"http/1.1\", \"h2c\"]");
+    let mut halves: Vec<Wire> = (0..400).map(|_| Wire::connect(http).unwrap()).collect();
+    for (at, wire) in halves.iter_mut().enumerate() {
+        wire.send("PRI * HT").unwrap();
+        if at % 2 == 1 {
+            wire.finish().unwrap();
+        }
+    }
+    eventually("all are accepted", || {
+        let accepted = haechi.metric("haechi_connections_accepted_total", &[("listener", "http")]);
+        (accepted == Some(400.0)).then_some(())
+    });
+    let before = cpu_ticks(&haechi);
+    pace(Duration::from_secs(2));
+    let used = cpu_ticks(&haechi) - before;
+    assert!(used < 20, "{used} ticks in two seconds");
+    // What follows decides, however it is cut.
+    let mut wire = Wire::connect(http).unwrap();
+    for byte in b"PRO / HTTP/1.1\r\nHost: a\r\n\r\n" {
+        wire.send([*byte]).unwrap();
+        pace(Duration::from_millis(2));
+    }
+    assert_eq!(wire.read_response("PRO").unwrap().status, 200);
+    halves[0].send("TP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    assert_eq!(halves[0].read_exact(5).unwrap()[3..], [4, 0], "its SETTINGS");
+    assert!(halves[1].read_to_end().is_ok(), "who has ended is let go");
+}
+
+#[test]
+fn a_client_that_runs_out_of_time_is_counted_by_phase() {
+    let origin = flood();
+    let (haechi, http) = limited(&origin, "timeouts = { body = \"300ms\", send = \"300ms\" }");
+    let mut stalls = Wire::connect(http).unwrap();
+    stalls.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+    let mut reads_nothing = Wire::connect_narrow(http).unwrap();
+    reads_nothing.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    for phase in ["body", "send"] {
+        eventually(phase, || {
+            (haechi.metric("haechi_client_timeouts_total", &[("phase", phase)]) == Some(1.0)).then_some(())
+        });
+    }
+}

@@ -9,6 +9,7 @@ mod examples;
 mod failures;
 mod framing;
 mod harness;
+mod http2;
 mod laws;
 mod lifecycle;
 mod limits;

@@ -50,7 +50,7 @@ pub(super) async fn attempt<'s>(
         head: local.spare_head(),
         method: outbound.request.head.method,
         patience,
-        armed: false,
+        armed: None,
         refused: None,
         interim: false,
     };
@@ -90,8 +90,8 @@ struct Attempt<'s> {
     head: ResponseHead,
     method: Method,
     patience: Duration,
-    /// Whether the server's time is running.
-    armed: bool,
+    /// How much of the request the server had taken when its time began to run.
+    armed: Option<u64>,
     /// Why the server takes no more of the request.
     refused: Option<io::Error>,
     interim: bool,
@@ -117,14 +117,15 @@ impl<'s> Attempt<'s> {
             let gone = io::ErrorKind::ConnectionAborted.into();
             return Poll::Ready(Err(Failure::Client(RequestBodyFault::Gone(gone))));
         }
-        // While the client is to send, the server's time does not run.
+        // While the client is to send, the server's time does not run; it begins anew with each
+        // piece that the server takes.
         let deadline = &self.lease.connection.deadline;
         if self.upload.waits_for_client() {
-            self.armed = false;
+            self.armed = None;
             return Poll::Pending;
         }
-        if !self.armed {
-            self.armed = true;
+        if self.armed != Some(self.upload.bytes) {
+            self.armed = Some(self.upload.bytes);
             deadline.set(self.patience);
         }
         deadline.poll(cx).map(|()| Err(Failure::TimedOut))
@@ -203,7 +204,7 @@ impl<'s> Attempt<'s> {
             let length = if matches!(answer.framing, h1::Framing::Length(_)) { Some(0) } else { declared };
             return Ok(Response { head, body: Body::Empty(length) });
         }
-        let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, read_ahead);
+        let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, self.refused, read_ahead);
         Ok(Response { head, body: Body::Upstream(Box::new(body)) })
     }
 }

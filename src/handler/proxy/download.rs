@@ -55,11 +55,15 @@ pub struct UpstreamBody<'s> {
     ahead_limit: usize,
     /// The request, where the answer began before its end.
     upload: Option<Upload>,
+    /// Why the server takes no more of it.
+    refused: Option<io::Error>,
     persistent: bool,
     server_limit: Option<Duration>,
     patience: Duration,
     waiting: bool,
     received: u64,
+    /// What reading ahead met, told when the client has all that came before it.
+    fault: Option<DownloadFault>,
 }
 
 /// From so many bytes on, a body is read in large pieces.
@@ -74,6 +78,7 @@ impl<'s> UpstreamBody<'s> {
         answer: h1::Response,
         persistent: bool,
         upload: Option<Upload>,
+        refused: Option<io::Error>,
         ahead_limit: usize,
     ) -> Self {
         Self {
@@ -84,11 +89,13 @@ impl<'s> UpstreamBody<'s> {
             ahead: Buffer::none(),
             ahead_limit,
             upload,
+            refused,
             persistent,
             server_limit: answer.keep_alive_timeout,
             patience: lease.patience(),
             waiting: false,
             received: 0,
+            fault: None,
             lease: Some(lease),
         }
     }
@@ -134,7 +141,10 @@ impl<'s> UpstreamBody<'s> {
         if !self.ahead.is_empty() || self.run > 0 {
             return Poll::Ready(Ok(true));
         }
-        self.poll_run(cx)
+        match self.fault.take() {
+            Some(fault) => Poll::Ready(Err(fault)),
+            None => self.poll_run(cx),
+        }
     }
 
     /// Ready with true when there is a run, with false when the body is over.
@@ -167,9 +177,11 @@ impl<'s> UpstreamBody<'s> {
             connection.input = Buffer::with_capacity(wanted);
         }
         match connection.stream.poll_read(cx, connection.input.spare()) {
-            Poll::Ready(Ok(0)) => match self.decoder.end_of_input() {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(_) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
+            Poll::Ready(Ok(0)) => match (self.refused.take(), self.decoder.end_of_input()) {
+                (None, Ok(())) => Poll::Ready(Ok(())),
+                (None, Err(_)) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
+                // A reset that a write has met looks like an end to the reads behind it.
+                (Some(error), _) => Poll::Ready(Err(DownloadFault::Gone(error))),
             },
             Poll::Ready(Ok(n)) => {
                 connection.input.filled(n);
@@ -187,12 +199,17 @@ impl<'s> UpstreamBody<'s> {
         }
     }
 
-    /// Reads ahead as far as the limit allows. A fault is met again when its place is reached.
+    /// Reads ahead as far as the limit allows. A fault is kept: a socket tells a reset once, and then
+    /// that it has ended.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.lease.is_some() && self.ahead.len() < self.ahead_limit {
+        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < self.ahead_limit {
             match self.poll_run(cx) {
                 Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false) | Err(_)) | Poll::Pending => return,
+                Poll::Ready(Err(fault)) => {
+                    self.fault = Some(fault);
+                    return;
+                }
+                Poll::Ready(Ok(false)) | Poll::Pending => return,
             }
             if self.ahead.capacity() == 0 {
                 self.ahead = Buffer::with_capacity(self.ahead_limit);
@@ -221,9 +238,12 @@ impl<'s> UpstreamBody<'s> {
         match upload.poll(cx, request, &mut lease.connection.stream) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.upload = None,
-            Poll::Ready(Err(UploadFault::Client(_) | UploadFault::Upstream(_))) => {
+            Poll::Ready(Err(fault)) => {
                 self.upload = None;
                 self.persistent = false;
+                if let UploadFault::Upstream(error) = fault {
+                    self.refused = Some(error);
+                }
             }
         }
     }

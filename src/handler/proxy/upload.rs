@@ -32,6 +32,8 @@ pub struct Upload {
     sent: usize,
     framing: UploadFraming,
     state: State,
+    /// Whether the server has all that the client has sent so far.
+    starved: bool,
     /// Bytes written to the server.
     pub bytes: u64,
 }
@@ -51,7 +53,7 @@ impl Upload {
     /// A request whose head is in `out`.
     #[must_use]
     pub fn new(out: Scratch, framing: UploadFraming) -> Self {
-        Self { out, sent: 0, framing, state: State::Sending, bytes: 0 }
+        Self { out, sent: 0, framing, state: State::Sending, starved: false, bytes: 0 }
     }
 
     /// Whether all of it is sent.
@@ -63,7 +65,7 @@ impl Upload {
     /// Whether the server has taken all that the client has sent so far.
     #[must_use]
     pub fn waits_for_client(&self) -> bool {
-        self.state == State::Sending && self.sent == self.out.len()
+        self.starved
     }
 
     /// Sends what can be sent; ready when all is.
@@ -73,6 +75,7 @@ impl Upload {
         body: &mut RequestBody<'_>,
         server: &mut Stream,
     ) -> Poll<Result<(), UploadFault>> {
+        self.starved = false;
         loop {
             match self.state {
                 State::Done => return Poll::Ready(Ok(())),
@@ -82,6 +85,7 @@ impl Upload {
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Client(fault))),
                     Poll::Pending => {
                         ready!(self.poll_send(cx, server))?;
+                        self.starved = true;
                         return self.poll_flush(cx, server);
                     }
                 },

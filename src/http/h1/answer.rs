@@ -246,11 +246,16 @@ impl Sending {
             }
             let before = self.bytes;
             let sent = file.poll_send(cx, socket, &mut self.bytes);
+            connection.moved.1 += self.bytes - before;
             self.waiting &= self.bytes == before;
             return match sent {
-                Poll::Ready(Ok(over)) => {
-                    self.over = over;
+                Poll::Ready(Ok(true)) => {
+                    self.over = true;
                     Poll::Ready(Ok(()))
+                }
+                Poll::Ready(Ok(false)) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(file_fault(error))),
                 Poll::Pending => self.poll_patience(cx, connection),
@@ -300,6 +305,7 @@ impl Sending {
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
             self.waiting = false;
+            connection.moved.1 += n as u64;
             let head = n.min(rest.len());
             self.sent += head;
             body.consume(n - head);
@@ -337,5 +343,51 @@ fn file_fault(error: io::Error) -> SendFault {
             SendFault::Client
         }
         _ => SendFault::Body(BodyFault::File(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::handler::static_files::{Bounds, Disk, Files, Request, Root, Spec};
+    use crate::head::{Fields, ResponseHead};
+    use crate::net::Stream;
+
+    #[tokio::test]
+    async fn a_large_file_lets_others_have_their_turn() {
+        const LENGTH: u64 = 64 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::File::create(folder.path().join("large")).unwrap().set_len(LENGTH).unwrap();
+        let (root, files) =
+            (Root::open(Spec::new(folder.path())).unwrap(), Files::new(Bounds::default(), Disk::new(2)));
+        let request = Request { method: Method::Get, path: b"/large", query: None, fields: &Fields::default() };
+        let found = root.serve(&files, Instant::now(), request).await.unwrap();
+        let mut body = Body::File(found.body);
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        // So much room that the socket alone would let a turn go on.
+        socket2::SockRef::from(&socket).set_send_buffer_size(4 << 20).unwrap();
+        let reading = std::thread::spawn(move || {
+            io::copy(&mut listener.accept().unwrap().0.take(LENGTH), &mut io::sink()).unwrap()
+        });
+        let mut connection = H1Body::new(Stream::Tcp(socket));
+        let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(LENGTH)) };
+        let answer = Answer::new(&response, &RequestHead::default(), true);
+        let mut sending = Sending::new(answer, &mut connection, Scratch::new(), Duration::from_secs(60));
+        let mut most = 0;
+        poll_fn(|cx| {
+            let before = sending.bytes;
+            let sent = sending.poll(cx, &mut connection, &mut body);
+            most = most.max(sending.bytes - before);
+            sent
+        })
+        .await
+        .unwrap();
+        assert_eq!(reading.join().unwrap(), LENGTH);
+        assert!(most < 2 << 20, "{most} bytes in one turn");
     }
 }

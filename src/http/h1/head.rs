@@ -74,7 +74,10 @@ pub(super) async fn next(
         });
         match read.await {
             Some(Ok(0) | Err(_)) => return Next::Closed,
-            Some(Ok(n)) => connection.input.filled(n),
+            Some(Ok(n)) => {
+                connection.input.filled(n);
+                connection.moved.0 += n as u64;
+            }
             None if started => return Next::TimedOut,
             None => return Next::Idle,
         }

@@ -24,7 +24,7 @@ use crate::head::{RequestHead, Version};
 use crate::message::{Exchange, H1Body, Peer, RequestBody};
 use crate::net::Tag;
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
-use crate::snapshot::{Listener, Snapshot};
+use crate::snapshot::{Listener, ListenerTimeouts, Snapshot};
 use crate::telemetry::Phase;
 use answer::{Answer, Sent};
 use head::Next;
@@ -40,7 +40,8 @@ pub async fn serve(accepted: Accepted) {
         let next = {
             let snapshot = worker.snapshot();
             let Some(listener) = snapshot.listener(id) else { return };
-            let (patience, limits) = (listener.timeouts, listener.head_limits);
+            let patience = ListenerTimeouts { idle: worker.rest(listener.timeouts.idle), ..listener.timeouts };
+            let limits = listener.head_limits;
             drop(snapshot);
             head::next(&mut connection, &mut head, limits, patience, Tag(id.0)).await
         };
@@ -64,6 +65,10 @@ pub async fn serve(accepted: Accepted) {
             }
             Next::Closed => End::Quiet,
         };
+        let cells = listener.cells(worker.local.thread);
+        let (bytes_in, bytes_out) = std::mem::take(&mut connection.moved);
+        cells.bytes_in.add(bytes_in);
+        cells.bytes_out.add(bytes_out);
         match end {
             End::Keep => {}
             End::Linger => return linger(connection).await,

@@ -62,7 +62,6 @@ pub(super) async fn send(
         return Sent { bytes: 0, fault: Some(SendFault::Client) };
     };
     if ends {
-        stop_request(stream);
         return Sent::default();
     }
     let mut sending =
@@ -79,20 +78,14 @@ pub(super) async fn send(
     })
     .await;
     match &result {
-        Ok(()) => stop_request(stream),
+        // A client that still sends is told to stop when the stream is dropped (RFC 9113 §8.1): a
+        // reset from here would overtake the answer and throw away what has not gone out.
+        Ok(()) | Err(SendFault::Client) => {}
         // RFC 9113 §8.1: a broken answer must not look like a whole one.
         Err(SendFault::Body(_)) => sending.out.send_reset(h2::Reason::INTERNAL_ERROR),
         Err(SendFault::TimedOut) => sending.out.send_reset(h2::Reason::CANCEL),
-        Err(SendFault::Client) => {}
     }
     Sent { bytes: sending.bytes, fault: result.err() }
-}
-
-/// Tells a client that still sends to stop, without harm to the answer (RFC 9113 §8.1).
-fn stop_request(stream: &mut H2Body) {
-    if !RequestBody::H2(stream).is_over() {
-        stream.respond.send_reset(h2::Reason::NO_ERROR);
-    }
 }
 
 fn head(

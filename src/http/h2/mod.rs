@@ -6,10 +6,12 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod metered;
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,10 +22,11 @@ use super::Accepted;
 use crate::codec::h2 as request;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody};
-use crate::net::{Client, Deadline, Stream, Tag};
+use crate::net::{Client, Deadline, Elapsed, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
-use crate::telemetry::Phase;
+use crate::telemetry::{ListenerCells, PerThread, Phase};
+use metered::Metered;
 
 /// Bytes that a client may send ahead on one stream; the upstream's pace holds it there.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -39,29 +42,46 @@ const SEND_BUFFER: usize = 256 * 1024;
 struct Shared {
     worker: Rc<Worker>,
     listener: ListenerId,
+    cells: Arc<PerThread<ListenerCells>>,
     client: Client,
     open: Cell<u32>,
-    /// Fires when the connection has rested too long, or is to end.
+    /// Bytes that the client's socket took.
+    written: Cell<u64>,
+    /// Whether the client was told to go.
+    leaving: Cell<bool>,
+    /// How long the connection may rest.
+    patience: Duration,
+    /// Fires when it has rested too long, or is to end.
     idle: Deadline,
 }
 
 /// Serves a client until its connection ends.
 pub async fn serve(accepted: Accepted) {
     let Accepted { worker, listener: id, stream, client, place: _place } = accepted;
-    let shared = Rc::new(Shared { worker, listener: id, client, open: Cell::new(0), idle: Deadline::default() });
-    let snapshot = shared.worker.snapshot();
+    let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(id) else { return };
-    let thread = shared.worker.local.thread;
-    listener.cells(thread).h2_connections.add(1);
+    let shared = Rc::new(Shared {
+        worker,
+        listener: id,
+        cells: Arc::clone(&listener.cells),
+        client,
+        open: Cell::new(0),
+        written: Cell::new(0),
+        leaving: Cell::new(false),
+        patience: listener.timeouts.idle,
+        idle: Deadline::default(),
+    });
+    shared.cells().h2_connections.add(1);
     shared.idle.set(listener.timeouts.head);
-    let Ok(Ok(mut connection)) = shared.idle.within(builder(listener).handshake::<Stream, Bytes>(stream)).await else {
-        listener.cells(thread).timed_out(Phase::Head);
-        return;
+    let stream = Metered { stream, shared: Rc::clone(&shared) };
+    let mut connection = match shared.idle.within(builder(listener).handshake::<_, Bytes>(stream)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(_)) => return,
+        Err(Elapsed) => return shared.cells().timed_out(Phase::Head),
     };
-    let idle = listener.timeouts.idle;
-    shared.rest(idle);
     drop(snapshot);
-    let mut leaving = false;
+    shared.rest();
+    let mut written = 0;
     loop {
         let next = poll_fn(|cx| match connection.poll_accept(cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
@@ -70,43 +90,51 @@ pub async fn serve(accepted: Accepted) {
         match next.await {
             Some(Some(Ok((request, respond)))) => {
                 shared.open.set(shared.open.get() + 1);
-                let guard = Open(Rc::clone(&shared), idle);
-                tokio::task::spawn_local(async move { stream_task(&guard.0, request, respond).await });
+                let open = Open(Rc::clone(&shared));
+                tokio::task::spawn_local(async move { stream_task(&open.0, request, respond).await });
             }
             // The connection is over; streams still open find that out by themselves.
             Some(Some(Err(_)) | None) => return,
-            None if leaving => return,
-            None => {
-                let to_leave = shared.worker.is_leaving(id);
-                if to_leave || shared.open.get() == 0 {
-                    // RFC 9113 §6.8: the client learns which streams were taken; those are finished.
-                    connection.graceful_shutdown();
-                    leaving = shared.open.get() == 0 && !to_leave;
-                }
-                shared.rest(if leaving { GOODBYE } else { idle });
-            }
+            // A client that was told to go has time as long as it takes what was still to be sent.
+            None if shared.leaving.get() && shared.open.get() == 0 && shared.written.get() == written => return,
+            None => {}
+        }
+        let rested = shared.idle.has_fired();
+        if rested && shared.open.get() == 0 || shared.worker.is_leaving(id) {
+            // RFC 9113 §6.8: the client learns which streams were taken; those are finished.
+            connection.graceful_shutdown();
+            shared.leaving.set(true);
+        }
+        if rested {
+            written = shared.written.get();
+            shared.rest();
         }
     }
 }
 
-/// How long a client that was told to go may take.
+/// How long a client that was told to go may take nothing and say nothing.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Shared {
-    fn rest(&self, patience: Duration) {
+    fn rest(&self) {
+        let patience = if self.leaving.get() { GOODBYE } else { self.worker.rest(self.patience) };
         self.idle.set_idle(patience, Tag(self.listener.0));
+    }
+
+    fn cells(&self) -> &ListenerCells {
+        self.cells.of(self.worker.local.thread)
     }
 }
 
 /// An open stream.
-struct Open(Rc<Shared>, Duration);
+struct Open(Rc<Shared>);
 
 impl Drop for Open {
     fn drop(&mut self) {
         let left = self.0.open.get() - 1;
         self.0.open.set(left);
         if left == 0 {
-            self.0.rest(self.1);
+            self.0.rest();
         }
     }
 }
@@ -160,7 +188,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
         fault: sent.fault.as_ref().map(answer::SendFault::name),
         client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
     };
-    if ended.client_gone {
+    if matches!(sent.fault, Some(answer::SendFault::Client)) {
         cells.h2_resets.add(1);
     }
     serve::finish(worker, listener, &exchange, &head, &ended);

@@ -21,6 +21,8 @@ pub struct H1Body {
     pub receive_deadline: Deadline,
     /// Bounds waits for the client to take.
     pub send_deadline: Deadline,
+    /// Bytes read from the client, and written to it, that are not counted yet.
+    pub moved: (u64, u64),
     framing: Framing,
     decoder: BodyDecoder,
     /// Payload at the front of `input`.
@@ -58,6 +60,7 @@ impl H1Body {
             input: Buffer::none(),
             receive_deadline: Deadline::default(),
             send_deadline: Deadline::default(),
+            moved: (0, 0),
             framing: Framing::None,
             decoder: BodyDecoder::new(Framing::None),
             run: 0,
@@ -190,6 +193,7 @@ impl H1Body {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(RequestBodyFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Ok(n)) => {
                 self.input.filled(n);
+                self.moved.0 += n as u64;
                 self.waiting = false;
                 Poll::Ready(Ok(()))
             }
@@ -227,7 +231,9 @@ impl H1Body {
             return Poll::Ready(Ok(()));
         }
         while let Some(rest) = self.interim.get(self.interim_sent..).filter(|rest| !rest.is_empty()) {
-            self.interim_sent += ready!(self.stream.poll_write(cx, rest))?;
+            let n = ready!(self.stream.poll_write(cx, rest))?;
+            self.interim_sent += n;
+            self.moved.1 += n as u64;
         }
         ready!(self.stream.poll_flush(cx))?;
         self.interim.clear();
@@ -280,7 +286,10 @@ impl H1Body {
                     self.receive_deadline.set(FIRST_LOOK);
                     return self.receive_deadline.poll(cx);
                 }
-                Ok(n) => self.input.filled(n),
+                Ok(n) => {
+                    self.input.filled(n);
+                    self.moved.0 += n as u64;
+                }
                 Err(_) => return Poll::Ready(()),
             }
         }
