@@ -39,6 +39,19 @@ pub enum Command {
         #[arg(long)]
         defaults: bool,
     },
+    /// Print how the haechi that serves this config is, as JSON.
+    Status {
+        /// The config file that it was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Have the config taken anew by the haechi that serves it: exit status 1 with its faults where
+    /// it is refused.
+    Reload {
+        /// The config file that it was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
     /// Serve an example with three small origins, to see it work.
     Demo {
         /// The config file; its upstreams name the origins on 127.0.0.1:8091 to 8093.

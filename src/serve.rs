@@ -100,7 +100,10 @@ pub fn refuse<'s>(
     refusal: &Refusal,
 ) -> Response<'s> {
     exchange.refusal = Some(refusal.name());
-    refusal.log(exchange);
+    // What clients do is told at the level of debugging only, and must not use up the lines of servers.
+    if refusal.fault() == Fault::Client || worker.refusal_lines.take(exchange.started) {
+        refusal.log(exchange);
+    }
     let status = refusal.status();
     let page = site.and_then(|site| site.error_pages.of(status)).or_else(|| snapshot.error_pages.of(status));
     refusal.render(page, worker.local.spare_head())

@@ -20,14 +20,15 @@ use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 
-use crate::config;
-use crate::diagnostic::{Faults, Severity};
+use crate::config::{self, Config};
+use crate::diagnostic::{Causes, Diagnostic, Faults, Severity};
 use crate::snapshot::{Lasting, compile};
 use crate::telemetry::diagnostics;
 use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
 
 pub use data_plane::{Commit, DataPlane};
+use instance::Order;
 
 /// How long the last diagnostics may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -88,12 +89,53 @@ pub fn print_schema() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Asks the haechi that serves the config at `path`, and prints its answer.
+#[must_use]
+pub fn ask(path: &Path, order: Order) -> ExitCode {
+    let answer = match instance::ask(path, order) {
+        Ok(answer) => answer,
+        Err(fault) => {
+            eprintln!("error: {}", Causes(&fault));
+            return ExitCode::FAILURE;
+        }
+    };
+    let status: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let refused = status["config"]["last_error"].as_str().filter(|_| order == Order::Reload);
+    match refused {
+        Some(faults) => {
+            eprintln!("{faults}");
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("{status:#}");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Reads a config. With faults in its texts, those of the files that they name are told as well.
+fn read(path: &Path) -> Result<Config, Faults> {
+    let (config, mut faults) = config::scan(path)?;
+    if !faults.is_empty()
+        && let Ok(tickets) = Tickets::new()
+        && let Err(more) = compile(&config, &Lasting::new(1, tickets), &Addresses::default(), None, now())
+    {
+        // What follows from a fault that is told already, at the same place, is none of its own.
+        let more = more.diagnostics().iter().filter(|fault| faults.iter().all(|told| told.span != fault.span));
+        let more: Vec<Diagnostic> = more.cloned().collect();
+        faults.extend(more);
+    }
+    match Faults::new(config.sources.clone(), faults) {
+        Some(faults) => Err(faults),
+        None => Ok(config),
+    }
+}
+
 /// Reads and compiles a config as a start would, but serves nothing.
-fn checked(path: &Path) -> Result<config::Config, Faults> {
-    let config = config::load(path)?;
-    let tickets = Tickets::new().map_err(|error| {
-        Faults::from(crate::diagnostic::Diagnostic::anywhere(format!("the system gives no random bytes: {error}")))
-    })?;
+fn checked(path: &Path) -> Result<Config, Faults> {
+    let config = read(path)?;
+    let tickets = Tickets::new()
+        .map_err(|error| Faults::from(Diagnostic::anywhere(format!("the system gives no random bytes: {error}"))))?;
     let snapshot = compile(&config, &Lasting::new(1, tickets), &Addresses::default(), None, now())?;
     for warning in snapshot.warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
         eprintln!("{}", config.sources.render(warning));

@@ -10,6 +10,19 @@ use crate::diagnostic::{Diagnostic, Faults, SourceFile, Spanned};
 
 /// Reads a config from its main file; an error holds every fault of every file.
 pub fn load(path: &Path) -> Result<Config, Faults> {
+    let (config, faults) = scan(path)?;
+    match Faults::new(config.sources.clone(), faults) {
+        Some(faults) => Err(faults),
+        None => Ok(config),
+    }
+}
+
+/// Reads what can be read of a config, and every fault of its texts. With faults the config is good
+/// for nothing but for looking for more of them, in the files that it names.
+///
+/// # Errors
+/// Where the main file cannot be read.
+pub fn scan(path: &Path) -> Result<(Config, Vec<Diagnostic>), Faults> {
     let main = read(path).map_err(|error| Diagnostic::anywhere(unreadable(path, &error)))?;
     let mut files = vec![main];
     let mut faults = Vec::new();
@@ -20,10 +33,7 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     }
     let (config, more) = parse::parse_all(files);
     faults.extend(more);
-    match Faults::new(config.sources.clone(), faults) {
-        Some(faults) => Err(faults),
-        None => Ok(config),
-    }
+    Ok((config, faults))
 }
 
 /// Reads a file, shown by this path and resolved from where it really lies.

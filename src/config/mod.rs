@@ -15,7 +15,7 @@ mod parse;
 mod schema;
 mod value;
 
-pub use include::load;
+pub use include::{load, scan};
 pub use model::*;
 pub use parse::parse;
 pub use schema::schema;

@@ -1,9 +1,8 @@
 //! The TLS handshake of a client.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -44,7 +43,7 @@ pub(super) async fn handshake(
         }
     };
     cells.handshake_failures.count(failure.name());
-    if may_log(started) {
+    if worker.handshake_lines.take(started) {
         tracing::info!(listener = &*listener.name, client = %peer, failure = failure.name(), reason, "TLS handshake failed");
     }
     None
@@ -52,20 +51,4 @@ pub(super) async fn handshake(
 
 fn now() -> Instant {
     Instant::now()
-}
-
-/// Lines that a thread writes about failed handshakes in a second: whoever knocks a thousand times
-/// a second fills counters, not the log.
-const LINES_A_SECOND: u32 = 10;
-
-fn may_log(now: Instant) -> bool {
-    thread_local! {
-        static LINES: Cell<Option<(Instant, u32)>> = const { Cell::new(None) };
-    }
-    let (since, lines) = match LINES.get() {
-        Some((since, lines)) if now.saturating_duration_since(since) < Duration::from_secs(1) => (since, lines),
-        _ => (now, 0),
-    };
-    LINES.set(Some((since, lines + 1)));
-    lines < LINES_A_SECOND
 }

@@ -13,7 +13,7 @@ use crate::head::{Known, RequestHead};
 use crate::message::Exchange;
 use crate::net::{Tag, fire_idle};
 use crate::snapshot::{Listener, ListenerId, Snapshot};
-use crate::telemetry::{Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
+use crate::telemetry::{LogQuota, Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
 
 /// What one data-plane thread works with.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ use crate::telemetry::{Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, Ups
 pub struct Worker {
     /// What handlers keep.
     pub local: Local,
+    /// Lines about failed handshakes.
+    pub handshake_lines: LogQuota,
+    /// Lines about exchanges that got no normal answer.
+    pub refusal_lines: LogQuota,
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
     log: RefCell<ThreadLog>,
     draining: Cell<bool>,
@@ -58,6 +62,8 @@ impl Worker {
     pub fn new(thread: ThreadId, snapshot: Arc<Snapshot>, disk: Disk, log: ThreadLog, now: Instant) -> Self {
         Self {
             local: Local::new(thread, disk, now),
+            handshake_lines: LogQuota::default(),
+            refusal_lines: LogQuota::default(),
             snapshot: RefCell::new(Rc::new(snapshot)),
             log: RefCell::new(log),
             draining: Cell::new(false),

@@ -57,6 +57,35 @@ fn check_reads_certificates_and_passes_what_is_right() {
 }
 
 #[test]
+fn check_tells_faults_of_texts_and_of_files_together() {
+    let tls = format!(
+        "{PROXY}[listener.https]\nbind = [\"@https\"]\n[listener.https.tls]\ncertificates = [{{ cert = \"no.crt\", key = \"no.key\" }}]\n"
+    );
+    let said = Haechi::plan(&tls.replace("upstream = \"was\" }", "upstream = \"wos\" }")).check();
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("`wos`") && said.err.contains("no.crt"), "{}", said.err);
+}
+
+#[test]
+fn an_instance_is_asked_by_its_config() {
+    let origin = Origin::named("hello");
+    let (mut haechi, http) = before(&origin);
+    let ask = |haechi: &Haechi, word: &str| {
+        let arguments = [word.as_ref(), "--config".as_ref(), haechi.config().as_os_str()];
+        run(env!("CARGO_BIN_EXE_haechi"), arguments)
+    };
+    let status: serde_json::Value = serde_json::from_str(&ask(&haechi, "status").out).unwrap();
+    assert_eq!((status["phase"].as_str(), status["generation"].as_u64()), (Some("serving"), Some(1)), "{status}");
+    assert_eq!(ask(&haechi, "reload").code, 0);
+    haechi.write(&PROXY.replace("upstream = \"was\" }", "upstream = \"wos\" }"));
+    let refused = ask(&haechi, "reload");
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("`wos`"), "{}", refused.err);
+    assert_eq!(get(http, "/").status, 200, "the old config serves on");
+    assert_eq!(run(env!("CARGO_BIN_EXE_haechi"), ["status", "--config", "/nonexistent/haechi.toml"]).code, 1);
+}
+
+#[test]
 fn it_does_not_start_on_a_broken_config() {
     let mut haechi = Haechi::plan(&PROXY.replace("upstream = \"was\" }", "upstream = \"wos\" }")).spawn();
     assert!(!haechi.ended(Duration::from_secs(20)).success());
