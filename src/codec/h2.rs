@@ -1,5 +1,9 @@
 //! From the fields of an HTTP/2 request to a head (RFC 9113 §8.3).
 
+mod frames;
+
+pub use frames::{Control, FrameBudget};
+
 use super::h1::HeadLimits;
 use crate::head::{Known, Method, RequestHead, Version};
 

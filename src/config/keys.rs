@@ -114,6 +114,12 @@ const LISTENER_LIMITS: &[Key] = &[
     Key::default("uri", Size(16, 1 << 20), "\"8KiB\"", "Bytes of a request target"),
     Key::default("body", ANY_SIZE, "\"1GiB\"", "Bytes of a request body"),
     Key::default("streams", Integer(1, 10_000), "128", "HTTP/2 streams open at once on one connection"),
+    Key::default(
+        "control_frames",
+        Integer(10, 1_000_000),
+        "2000",
+        "HTTP/2 frames that carry nothing of a request (SETTINGS, PING, RST_STREAM and so on), in one second on one connection; more end it",
+    ),
 ];
 
 const TLS: &[Key] = &[

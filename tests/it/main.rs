@@ -8,6 +8,7 @@ mod diagnostics;
 mod failures;
 mod framing;
 mod harness;
+mod http2;
 mod laws;
 mod lifecycle;
 mod limits;

@@ -6,9 +6,11 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod wire;
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,10 +22,11 @@ use super::Accepted;
 use crate::codec::h2 as request;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody};
-use crate::net::{Client, Deadline, Stream, Tag};
+use crate::net::{Client, Deadline, Gather, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::Phase;
+use wire::Wire;
 
 /// Bytes that a client may send ahead on one stream; the upstream's pace holds it there.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -54,7 +57,9 @@ pub async fn serve(accepted: Accepted) {
     let thread = shared.worker.local.thread;
     listener.cells(thread).h2_connections.add(1);
     shared.idle.set(listener.timeouts.head);
-    let Ok(Ok(mut connection)) = shared.idle.within(builder(listener).handshake::<Stream, Bytes>(stream)).await else {
+    let gather = Gather::new(stream);
+    let wire = Wire::new(gather.clone(), Rc::clone(&shared.worker), listener.control_frame_limit);
+    let Ok(Ok(mut connection)) = shared.idle.within(handshake(listener, &gather, wire.clone())).await else {
         listener.cells(thread).timed_out(Phase::Head);
         return;
     };
@@ -63,9 +68,24 @@ pub async fn serve(accepted: Accepted) {
     drop(snapshot);
     let mut leaving = false;
     loop {
-        let next = poll_fn(|cx| match connection.poll_accept(cx) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => shared.idle.poll(cx).map(|()| None),
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(next) = connection.poll_accept(cx) {
+                return Poll::Ready(Some(next));
+            }
+            if let Some(control) = wire.flood()
+                && !leaving
+            {
+                // RFC 9113 §10.5: what is of no use and costs us is ended.
+                shared.flooded(control.name());
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                leaving = true;
+                shared.rest(GOODBYE);
+                cx.waker().wake_by_ref();
+            }
+            if let Poll::Ready(Err(_)) = gather.poll_turn(cx) {
+                return Poll::Ready(Some(None));
+            }
+            shared.idle.poll(cx).map(|()| None)
         });
         match next.await {
             Some(Some(Ok((request, respond)))) => {
@@ -74,7 +94,13 @@ pub async fn serve(accepted: Accepted) {
                 tokio::task::spawn_local(async move { stream_task(&guard.0, request, respond).await });
             }
             // The connection is over; streams still open find that out by themselves.
-            Some(Some(Err(_)) | None) => return,
+            Some(Some(Err(error))) => {
+                if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+                    shared.flooded(BY_THE_CRATE);
+                }
+                return;
+            }
+            Some(None) => return,
             None if leaving => return,
             None => {
                 let to_leave = shared.worker.is_leaving(id);
@@ -92,7 +118,36 @@ pub async fn serve(accepted: Accepted) {
 /// How long a client that was told to go may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// The kind of flood that the crate itself sees: resets before we took the stream, DATA that
+/// carries next to nothing, CONTINUATION without end.
+const BY_THE_CRATE: &str = "streams";
+
+/// Shakes hands. The server's SETTINGS go out without waiting for the client.
+async fn handshake(
+    listener: &Listener,
+    gather: &Gather,
+    wire: Wire,
+) -> Result<h2::server::Connection<Wire, Bytes>, h2::Error> {
+    let mut handshake = pin!(builder(listener).handshake(wire));
+    poll_fn(|cx| {
+        let shaken = handshake.as_mut().poll(cx);
+        if shaken.is_pending() {
+            // A fault is met again by whoever reads.
+            let _ = gather.poll_send(cx);
+        }
+        shaken
+    })
+    .await
+}
+
 impl Shared {
+    fn flooded(&self, kind: &'static str) {
+        let snapshot = self.worker.snapshot();
+        if let Some(listener) = snapshot.listener(self.listener) {
+            listener.cells(self.worker.local.thread).h2_floods.count(kind);
+        }
+    }
+
     fn rest(&self, patience: Duration) {
         self.idle.set_idle(patience, Tag(self.listener.0));
     }

@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod client;
 pub mod eventually;
+pub mod frames;
 pub mod haechi;
 pub mod load;
 pub mod origin;
