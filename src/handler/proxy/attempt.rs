@@ -13,7 +13,7 @@ use crate::codec::h1::{self, HeadLimits};
 use crate::handler::{Body, Local, Response};
 use crate::head::{Known, Method, ResponseHead};
 use crate::message::hop_by_hop::strip_response;
-use crate::message::{RequestBody, RequestBodyFault};
+use crate::message::{RequestBody, RequestBodyFault, Upgrade};
 use crate::net::{Buffer, Scratch};
 use crate::upstream::{Lease, ServerCells};
 
@@ -184,13 +184,17 @@ impl<'s> Attempt<'s> {
     ) -> Result<Response<'s>, Failure> {
         let mut head = self.head;
         if head.status == 101 {
-            if !request.upgrade || !same_protocol(request, &head) {
+            if !same_protocol(request, &head) {
                 return Err(Failure::Upgrade);
             }
             let protocol = head.fields.first(Known::Upgrade).unwrap_or_default().to_vec();
             strip_response(&mut head.fields)?;
             head.fields.push_known(Known::Upgrade, b"Upgrade", &protocol);
             return Ok(Response { head, body: Body::Tunnel(Box::new(self.lease)) });
+        }
+        if request.upgrade == Upgrade::WebSocket && head.status < 300 {
+            // RFC 8441 §4: to the client this would mean that the WebSocket is open.
+            return Err(Failure::NoUpgrade);
         }
         let declared = declared_length(&head, self.method);
         strip_response(&mut head.fields)?;
@@ -212,6 +216,11 @@ impl<'s> Attempt<'s> {
 fn same_protocol(request: &Forward<'_>, head: &ResponseHead) -> bool {
     let mut chosen = head.fields.all(Known::Upgrade);
     let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };
+    match request.upgrade {
+        Upgrade::No => return false,
+        Upgrade::WebSocket => return chosen.eq_ignore_ascii_case(b"websocket"),
+        Upgrade::Field => {}
+    }
     let mut offered = request.head.fields.all(Known::Upgrade).flat_map(|value| value.split(|byte| *byte == b','));
     offered.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(chosen))
 }

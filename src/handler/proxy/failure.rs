@@ -34,6 +34,9 @@ pub enum Failure {
     /// The server switched to a protocol that nobody asked for.
     #[error("server switched protocols unasked")]
     Upgrade,
+    /// The server answered a WebSocket's request as if it were an ordinary one.
+    #[error("server did not open the WebSocket")]
+    NoUpgrade,
     /// `timeouts.response` passed.
     #[error("server did not answer in time")]
     TimedOut,
@@ -56,6 +59,7 @@ impl Failure {
             Self::Malformed(_) | Self::Connection(_) => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Upgrade => "upgrade",
+            Self::NoUpgrade => "no_upgrade",
             Self::TimedOut => "timeout",
             Self::Client(fault) => fault.name(),
         }
@@ -74,7 +78,8 @@ impl Failure {
             | Self::Malformed(_)
             | Self::HeadTooLarge
             | Self::Connection(_)
-            | Self::Upgrade => 502,
+            | Self::Upgrade
+            | Self::NoUpgrade => 502,
             Self::Client(fault) => fault.status(),
         }
     }

@@ -20,7 +20,7 @@ pub use retry::RetryBudget;
 use super::rewrite::Rewrite;
 use super::{Local, Response};
 use crate::head::RequestHead;
-use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget};
+use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget, Upgrade};
 use crate::upstream::balance::HashOn;
 use crate::upstream::{Balance, Key, Lease, LeaseFault, Server, Upstream};
 use attempt::attempt;
@@ -52,7 +52,7 @@ pub struct Forward<'r> {
     /// What the route changes in the fields.
     pub rules: &'r HeaderRules,
     /// Whether the client asks for another protocol.
-    pub upgrade: bool,
+    pub upgrade: Upgrade,
     /// The field that carries the request's id.
     pub id_field: Option<&'r [u8]>,
     /// What `rewrite` makes of the target, query included; `None`: as sent.

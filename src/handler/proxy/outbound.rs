@@ -7,7 +7,7 @@ use super::{Forward, Proxy};
 use crate::codec::h1;
 use crate::head::{Fields, Known, Method, Version};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
-use crate::message::{Exchange, RequestBody};
+use crate::message::{Exchange, RequestBody, Upgrade};
 use crate::upstream::Server;
 
 /// What goes into the head that a server gets.
@@ -28,7 +28,8 @@ impl Outbound<'_, '_> {
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
         let own_id = request.id_field.filter(|_| exchange.request_id.is_some());
-        h1::write_request_line(out, head.method_name(), request.path.as_deref().unwrap_or(&head.target));
+        let method = if request.upgrade == Upgrade::WebSocket { b"GET" } else { head.method_name() };
+        h1::write_request_line(out, method, request.path.as_deref().unwrap_or(&head.target));
 
         if !rules.is_name_changed("Host") {
             let theirs = head.fields.first(Known::Host);
@@ -40,6 +41,9 @@ impl Outbound<'_, '_> {
             let own = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect)
                 || own_id.is_some_and(|name| field.name.eq_ignore_ascii_case(name))
                 || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name));
+            // RFC 8441 §5: HTTP/2 has no use for it, and ours is another.
+            let own =
+                own || request.upgrade == Upgrade::WebSocket && field.name.eq_ignore_ascii_case(b"sec-websocket-key");
             if own
                 || !tokens.is_forwarded(field)
                 || !exchange.peer.is_copied(field.known)
@@ -91,16 +95,35 @@ impl Outbound<'_, '_> {
     }
 
     fn write_connection(&self, out: &mut Vec<u8>) {
-        if self.request.upgrade {
-            h1::write_field(out, b"Connection", b"upgrade");
-            for value in self.request.head.fields.all(Known::Upgrade) {
-                h1::write_field(out, b"Upgrade", value);
-            }
-        } else {
+        match self.request.upgrade {
             // Tomcat tells its own time limit only to who asks in so many words.
-            h1::write_field(out, b"Connection", b"keep-alive");
+            Upgrade::No => h1::write_field(out, b"Connection", b"keep-alive"),
+            Upgrade::Field => {
+                h1::write_field(out, b"Connection", b"upgrade");
+                for value in self.request.head.fields.all(Known::Upgrade) {
+                    h1::write_field(out, b"Upgrade", value);
+                }
+            }
+            Upgrade::WebSocket => {
+                h1::write_field(out, b"Connection", b"upgrade");
+                h1::write_field(out, b"Upgrade", b"websocket");
+                h1::write_field(out, b"Sec-WebSocket-Key", &websocket_key());
+            }
         }
     }
+}
+
+/// 16 random bytes in base64 (RFC 6455 §4.1): 21 digits of six bits, one of two, and padding.
+fn websocket_key() -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut key = [b'='; 24];
+    let mut bits = fastrand::u128(..);
+    for digit in &mut key[..22] {
+        *digit = DIGITS[(bits % 64) as usize];
+        bits >>= 6;
+    }
+    key[21] = DIGITS[usize::from(fastrand::u8(..4)) << 4];
+    key
 }
 
 fn expects_body(method: Method) -> bool {
@@ -167,6 +190,14 @@ mod tests {
         assert_eq!(cookie(&fields, b"SESSION"), Some(&b"2"[..]));
         assert_eq!(cookie(&fields, b"LAST"), Some(&b"a=b"[..]));
         assert_eq!(cookie(&fields, b"NONE"), None);
+    }
+
+    #[test]
+    fn websocket_keys_are_of_sixteen_bytes_and_fresh() {
+        let (one, two) = (websocket_key(), websocket_key());
+        assert_ne!(one, two);
+        assert!(one.ends_with(b"==") && b"AQgw".contains(&one[21]), "{one:?}");
+        assert!(one[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)));
     }
 
     #[test]

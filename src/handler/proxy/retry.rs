@@ -119,7 +119,11 @@ impl Tried {
 pub fn count_failure(cells: &ServerCells, failure: &Failure) {
     match failure {
         Failure::Closed(_) | Failure::Truncated(_) => cells.failures.reset.add(1),
-        Failure::Malformed(_) | Failure::Connection(_) | Failure::HeadTooLarge | Failure::Upgrade => {
+        Failure::Malformed(_)
+        | Failure::Connection(_)
+        | Failure::HeadTooLarge
+        | Failure::Upgrade
+        | Failure::NoUpgrade => {
             cells.failures.protocol.add(1);
         }
         Failure::TimedOut => cells.failures.timeout.add(1),

@@ -6,6 +6,7 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod tunnel;
 mod wire;
 
 use std::cell::Cell;
@@ -20,8 +21,9 @@ use h2::server::SendResponse;
 
 use super::Accepted;
 use crate::codec::h2 as request;
+use crate::handler::Body;
 use crate::head::{Known, RequestHead};
-use crate::message::{Exchange, H2Body, Peer, RequestBody};
+use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
 use crate::net::{Client, Deadline, Gather, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
@@ -44,6 +46,8 @@ struct Shared {
     listener: ListenerId,
     client: Client,
     open: Cell<u32>,
+    /// Whether the client was told to go.
+    told: Cell<bool>,
     /// Fires when the connection has rested too long, or is to end.
     idle: Deadline,
 }
@@ -51,7 +55,14 @@ struct Shared {
 /// Serves a client until its connection ends.
 pub async fn serve(accepted: Accepted) {
     let Accepted { worker, listener: id, stream, client, place: _place } = accepted;
-    let shared = Rc::new(Shared { worker, listener: id, client, open: Cell::new(0), idle: Deadline::default() });
+    let shared = Rc::new(Shared {
+        worker,
+        listener: id,
+        client,
+        open: Cell::new(0),
+        told: Cell::new(false),
+        idle: Deadline::default(),
+    });
     let snapshot = shared.worker.snapshot();
     let Some(listener) = snapshot.listener(id) else { return };
     let thread = shared.worker.local.thread;
@@ -66,53 +77,68 @@ pub async fn serve(accepted: Accepted) {
     let idle = listener.timeouts.idle;
     shared.rest(idle);
     drop(snapshot);
-    let mut leaving = false;
+    let mut flooded = false;
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = connection.poll_accept(cx) {
-                return Poll::Ready(Some(next));
+                return Poll::Ready(Next::Stream(next));
             }
             if let Some(control) = wire.flood()
-                && !leaving
+                && !flooded
             {
-                // RFC 9113 §10.5: what is of no use and costs us is ended.
-                shared.flooded(control.name());
-                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-                leaving = true;
-                shared.rest(GOODBYE);
-                cx.waker().wake_by_ref();
+                flooded = true;
+                return Poll::Ready(Next::Flood(control.name()));
             }
             if let Poll::Ready(Err(_)) = gather.poll_turn(cx) {
-                return Poll::Ready(Some(None));
+                return Poll::Ready(Next::Stream(None));
             }
-            shared.idle.poll(cx).map(|()| None)
+            shared.idle.poll(cx).map(|()| Next::Rested)
         });
         match next.await {
-            Some(Some(Ok((request, respond)))) => {
+            Next::Stream(Some(Ok((request, respond)))) => {
                 shared.open.set(shared.open.get() + 1);
                 let guard = Open(Rc::clone(&shared), idle);
                 tokio::task::spawn_local(async move { stream_task(&guard.0, request, respond).await });
             }
             // The connection is over; streams still open find that out by themselves.
-            Some(Some(Err(error))) => {
+            Next::Stream(Some(Err(error))) => {
                 if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
                     shared.flooded(BY_THE_CRATE);
                 }
                 return;
             }
-            Some(None) => return,
-            None if leaving => return,
-            None => {
-                let to_leave = shared.worker.is_leaving(id);
-                if to_leave || shared.open.get() == 0 {
+            Next::Stream(None) => return,
+            Next::Flood(kind) => {
+                // RFC 9113 §10.5: what is of no use and costs us is ended.
+                shared.flooded(kind);
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                shared.told.set(true);
+                shared.rest(GOODBYE);
+            }
+            Next::Rested if shared.told.get() && (flooded || shared.open.get() == 0) => return,
+            Next::Rested => {
+                if shared.open.get() == 0 || shared.worker.is_leaving(id) {
                     // RFC 9113 §6.8: the client learns which streams were taken; those are finished.
                     connection.graceful_shutdown();
-                    leaving = shared.open.get() == 0 && !to_leave;
+                    shared.told.set(true);
                 }
-                shared.rest(if leaving { GOODBYE } else { idle });
+                shared.rest(if shared.open.get() == 0 { GOODBYE } else { idle });
             }
         }
     }
+}
+
+type Opened = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
+
+/// What a connection's task is woken for.
+#[expect(clippy::large_enum_variant, reason = "each lives for a moment, and most are the large one")]
+enum Next {
+    /// A request, a fault, or the end.
+    Stream(Option<Result<Opened, h2::Error>>),
+    /// Too many control frames of this kind.
+    Flood(&'static str),
+    /// Nothing happened for long enough, or the listener is to be left.
+    Rested,
 }
 
 /// How long a client that was told to go may take.
@@ -161,7 +187,7 @@ impl Drop for Open {
         let left = self.0.open.get() - 1;
         self.0.open.set(left);
         if left == 0 {
-            self.0.rest(self.1);
+            self.0.rest(if self.0.told.get() { GOODBYE } else { self.1 });
         }
     }
 }
@@ -175,7 +201,8 @@ fn builder(listener: &Listener) -> h2::server::Builder {
         .max_header_list_size(u32::try_from(listener.head_limits.head).unwrap_or(u32::MAX))
         .max_concurrent_reset_streams(MOST_RESET)
         .max_pending_accept_reset_streams(MOST_RESET)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 
@@ -198,8 +225,12 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.timeouts.body);
     let mut response = match understood {
-        Ok(()) => {
-            let inquiry = Inquiry { head: &head, upgrade: false };
+        Ok(websocket) => {
+            let upgrade = if websocket { Upgrade::WebSocket } else { Upgrade::No };
+            if websocket {
+                body.hold();
+            }
+            let inquiry = Inquiry { head: &head, upgrade };
             serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
         }
         Err(fault) => {
@@ -207,6 +238,19 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             serve::refuse(worker, &snapshot, None, &mut exchange, &serve::Refusal::Stream(fault))
         }
     };
+    if let Body::Tunnel(lease) = response.body {
+        if let Some((_, cells)) = exchange.site {
+            cells.upgrades.add(1);
+        }
+        let opened = answer::tunnel_head(&response.head, listener, &exchange);
+        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel).await;
+        if moved.timed_out {
+            cells.timed_out(Phase::Tunnel);
+        }
+        let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
+        serve::finish(worker, listener, &exchange, &head, &ended);
+        return;
+    }
     let sent = answer::send(&mut body, &mut response, &head, listener, &exchange).await;
     let ended = Ended {
         status: response.head.status,
