@@ -252,7 +252,12 @@ const UPSTREAM: &[Key] = &[
         List(&Either(&[Text, Table(SERVER)])),
         "Addresses as \"10.0.0.11:8080\" or \"host.internal:8080\", or tables with an address",
     ),
-    Key::default("protocol", Choice(&["http/1.1"], &["h2c", "h2"]), "\"http/1.1\"", "What the servers speak"),
+    Key::default(
+        "protocol",
+        Choice(&["http/1.1", "h2c", "h2"], &[]),
+        "\"http/1.1\"",
+        "What the servers speak; h2c: HTTP/2 by prior knowledge without tls, h2: HTTP/2 with tls",
+    ),
     Key::optional("tls", Table(UPSTREAM_TLS), "TLS to the servers; left out: plain"),
     Key::default("timeouts", Table(UPSTREAM_TIMEOUTS), "{}", "How long a server may take"),
     Key::optional(

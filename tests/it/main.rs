@@ -9,6 +9,7 @@ mod failures;
 mod framing;
 mod harness;
 mod http2;
+mod http2_upstream;
 mod laws;
 mod lifecycle;
 mod limits;

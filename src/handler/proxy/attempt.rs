@@ -59,11 +59,7 @@ pub(super) async fn attempt<'s>(
     cells.bytes_sent.add(attempt.upload.bytes);
     match answered {
         Ok(answer) => {
-            let first_byte = first_byte(cells, started);
-            let class = usize::from(attempt.head.status / 100).saturating_sub(1);
-            if let Some(responses) = cells.responses.get(class) {
-                responses.add(1);
-            }
+            let first_byte = count_answer(cells, started, attempt.head.status);
             let interim = attempt.interim;
             match attempt.into_response(local, answer, outbound.request, outbound.proxy.read_ahead) {
                 Ok(response) => Ok((response, first_byte)),
@@ -78,9 +74,14 @@ pub(super) async fn attempt<'s>(
     }
 }
 
-fn first_byte(cells: &ServerCells, started: Instant) -> Duration {
+/// Counts an answer whose head has come; how long after `started` that was.
+pub(super) fn count_answer(cells: &ServerCells, started: Instant, status: u16) -> Duration {
     let took = started.elapsed();
     cells.first_byte.record(took);
+    let class = usize::from(status / 100).saturating_sub(1);
+    if let Some(responses) = cells.responses.get(class) {
+        responses.add(1);
+    }
     took
 }
 
@@ -227,7 +228,7 @@ fn same_protocol(request: &Forward<'_>, head: &ResponseHead) -> bool {
 
 /// The length that the head of an answer without a body tells all the same (RFC 9110 §8.6): to
 /// HEAD, and in a 304.
-fn declared_length(head: &ResponseHead, method: Method) -> Option<u64> {
+pub(super) fn declared_length(head: &ResponseHead, method: Method) -> Option<u64> {
     if method != Method::Head && head.status != 304 {
         return None;
     }

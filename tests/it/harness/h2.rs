@@ -16,10 +16,11 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(limited).expect("an end within 30 s")
 }
 
-/// A client's connection.
+/// A client's connection, whose window is much wider than that of one stream.
 pub async fn connect(address: SocketAddr) -> client::SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("a connection");
-    let (send, connection) = client::handshake(stream).await.expect("a handshake");
+    let (send, connection) =
+        client::Builder::new().initial_connection_window_size(1 << 20).handshake(stream).await.expect("a handshake");
     tokio::spawn(connection);
     send.ready().await.expect("a server that is ready")
 }
