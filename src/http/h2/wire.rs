@@ -32,7 +32,7 @@ impl Wire {
         Self { gather, watch: Rc::new(Watch { worker, budget, flood: Cell::new(None) }) }
     }
 
-    /// What the client floods us with, told once. Nothing of it is read any more.
+    /// What the client floods us with, where it does. Nothing of it is read any more.
     pub(super) fn flood(&self) -> Option<Control> {
         self.watch.flood.get()
     }
