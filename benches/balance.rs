@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haechi::telemetry::ThreadId;
 use haechi::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use haechi::upstream::discovery::{Addresses, Host, ServerSpec, expand};
-use haechi::upstream::{Balance, Key, Registry, Server, Timeouts, Upstream};
+use haechi::upstream::{Balance, Key, Protocol, Registry, Server, Timeouts, Upstream};
 
 fn servers(count: u8) -> Vec<Arc<Server>> {
     let specs: Vec<_> = (1..=count)
@@ -40,6 +40,7 @@ fn pick(criterion: &mut Criterion) {
         let second = Duration::from_secs(1);
         for (name, balance) in balances {
             let upstream = Upstream {
+                protocol: Protocol::Http1,
                 outbound: None,
                 recipe: 0,
                 name: "was".into(),

@@ -9,10 +9,11 @@ mod worker;
 pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, OpenConnection, Worker, finish};
 
+use crate::codec::h2::StreamFault;
 use crate::handler::proxy::Forward;
 use crate::handler::{Handler, Response, redirect, static_files};
 use crate::head::RequestHead;
-use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
+use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address};
 use crate::snapshot::{Listener, Site, Snapshot};
 
 /// What a client asks.
@@ -21,7 +22,7 @@ pub struct Inquiry<'r> {
     /// The head.
     pub head: &'r RequestHead,
     /// Whether it asks for another protocol.
-    pub upgrade: bool,
+    pub upgrade: Upgrade,
 }
 
 /// The answer to one request; a refusal is an answer too.
@@ -77,6 +78,10 @@ async fn route<'s>(
             let id_field = listener.request_id_field.as_deref();
             let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, id_field, path };
             proxy.forward(&worker.local, exchange, forward, body).await?
+        }
+        // To this client any 2xx would be the beginning of its WebSocket.
+        Handler::Files(_) | Handler::Respond(_) if upgrade == Upgrade::WebSocket => {
+            return Err(StreamFault::Method.into());
         }
         Handler::Files(root) => {
             let (path, query) = (target.normal_path(), target.query());

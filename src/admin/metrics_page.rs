@@ -67,6 +67,7 @@ fn listener_families(page: &mut Page, registry: &Registry) {
     each(&names::H2_CONNECTIONS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_connections)));
     each(&names::H2_STREAMS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_streams)));
     each(&names::H2_RESETS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_resets)));
+    each(&names::H2_FLOODS, |s, name, cells| by_name(s, name, cells, |c| &c.h2_floods));
 }
 
 fn site_families(page: &mut Page, registry: &Registry) {

@@ -114,6 +114,12 @@ const LISTENER_LIMITS: &[Key] = &[
     Key::default("uri", Size(16, 1 << 20), "\"8KiB\"", "Bytes of a request target"),
     Key::default("body", ANY_SIZE, "\"1GiB\"", "Bytes of a request body"),
     Key::default("streams", Integer(1, 10_000), "128", "HTTP/2 streams open at once on one connection"),
+    Key::default(
+        "control_frames",
+        Integer(10, 1_000_000),
+        "2000",
+        "HTTP/2 frames that carry nothing of a request (SETTINGS, PING, RST_STREAM and so on), in one second on one connection; more end it",
+    ),
 ];
 
 const TLS: &[Key] = &[
@@ -246,7 +252,12 @@ const UPSTREAM: &[Key] = &[
         List(&Either(&[Text, Table(SERVER)])),
         "Addresses as \"10.0.0.11:8080\" or \"host.internal:8080\", or tables with an address",
     ),
-    Key::default("protocol", Choice(&["http/1.1"], &["h2c", "h2"]), "\"http/1.1\"", "What the servers speak"),
+    Key::default(
+        "protocol",
+        Choice(&["http/1.1", "h2c", "h2"], &[]),
+        "\"http/1.1\"",
+        "What the servers speak; h2c: HTTP/2 by prior knowledge without tls, h2: HTTP/2 with tls",
+    ),
     Key::optional("tls", Table(UPSTREAM_TLS), "TLS to the servers; left out: plain"),
     Key::default("timeouts", Table(UPSTREAM_TIMEOUTS), "{}", "How long a server may take"),
     Key::optional(

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
-use super::proxy::{DownloadFault, UpstreamBody};
+use super::proxy::{DownloadFault, StreamBody, UpstreamBody};
 use super::static_files::FileBody;
 use crate::head::Fields;
 use crate::message::RequestBody;
@@ -34,6 +34,8 @@ pub enum Body<'s> {
     File(FileBody),
     /// An upstream's answer, on its way.
     Upstream(Box<UpstreamBody<'s>>),
+    /// The same on a stream of HTTP/2.
+    UpstreamStream(Box<StreamBody<'s>>),
     /// The upstream agreed to speak another protocol (101): bytes go both ways from here.
     Tunnel(Box<Lease<'s>>),
 }
@@ -47,6 +49,7 @@ impl Body<'_> {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File(file) => Some(file.length()),
             Self::Upstream(body) => body.length(),
+            Self::UpstreamStream(body) => body.length(),
             Self::Tunnel(_) => None,
         }
     }
@@ -57,7 +60,7 @@ impl Body<'_> {
         match self {
             Self::Empty(_) => true,
             Self::Bytes(bytes) => bytes.is_empty(),
-            Self::File(_) | Self::Upstream(_) | Self::Tunnel(_) => false,
+            Self::File(_) | Self::Upstream(_) | Self::UpstreamStream(_) | Self::Tunnel(_) => false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Body<'_> {
             Self::Bytes(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
             Self::File(file) => file.poll_fill(cx).map_err(BodyFault::File),
             Self::Upstream(body) => body.poll_fill(cx).map_err(BodyFault::Upstream),
+            Self::UpstreamStream(body) => body.poll_fill(cx).map_err(BodyFault::Upstream),
         }
     }
 
@@ -82,6 +86,7 @@ impl Body<'_> {
             Self::Bytes(bytes) => bytes,
             Self::File(file) => file.data(),
             Self::Upstream(body) => body.data(),
+            Self::UpstreamStream(body) => body.data(),
         }
     }
 
@@ -92,24 +97,31 @@ impl Body<'_> {
             Self::Bytes(bytes) => bytes.advance(n.min(bytes.len())),
             Self::File(file) => file.consume(n),
             Self::Upstream(body) => body.consume(n),
+            Self::UpstreamStream(body) => body.consume(n),
         }
     }
 
     /// Whether the request's body is still being sent to the upstream while the answer comes.
     #[must_use]
     pub fn is_uploading(&self) -> bool {
-        matches!(self, Self::Upstream(body) if body.is_uploading())
+        match self {
+            Self::Upstream(body) => body.is_uploading(),
+            Self::UpstreamStream(body) => body.is_uploading(),
+            Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => false,
+        }
     }
 
     /// Goes on sending the request's body to the upstream: an early answer does not stop it.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>, request: &mut RequestBody<'_>) {
-        if let Self::Upstream(body) = self {
-            body.poll_upload(cx, request);
+        match self {
+            Self::Upstream(body) => body.poll_upload(cx, request),
+            Self::UpstreamStream(body) => body.poll_upload(cx, request),
+            Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => {}
         }
     }
 
     /// Reads ahead while the client takes nothing, as far as the route allows, so that a slow
-    /// client does not hold a server's thread.
+    /// client does not hold a server's thread. A stream's window is read ahead by itself.
     pub fn poll_ahead(&mut self, cx: &mut Context<'_>) {
         if let Self::Upstream(body) = self {
             body.poll_ahead(cx);
@@ -121,6 +133,7 @@ impl Body<'_> {
     pub fn trailers(&mut self) -> Fields {
         match self {
             Self::Upstream(body) => body.trailers(),
+            Self::UpstreamStream(body) => body.trailers(),
             Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => Fields::default(),
         }
     }

@@ -12,6 +12,7 @@ pub mod hop_by_hop;
 pub mod request_body;
 pub mod request_id;
 pub mod target;
+pub mod upgrade;
 
 pub use date::date;
 pub use exchange::Exchange;
@@ -21,3 +22,4 @@ pub use hop_by_hop::ConnectionTokens;
 pub use request_body::{H1Body, H2Body, RequestBody, RequestBodyFault};
 pub use request_id::RequestId;
 pub use target::{RequestTarget, TargetFault};
+pub use upgrade::Upgrade;

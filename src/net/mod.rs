@@ -3,11 +3,13 @@
 mod buffer;
 mod client;
 mod deadline;
+mod gather;
 mod scratch;
 mod stream;
 
 pub use buffer::Buffer;
 pub use client::{Client, TlsFacts};
 pub use deadline::{Deadline, Elapsed, Tag, fire_idle, run_deadlines};
+pub use gather::Gather;
 pub use scratch::Scratch;
 pub use stream::Stream;

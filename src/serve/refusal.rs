@@ -90,7 +90,7 @@ impl Refusal {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Proxy(proxy::Failure::Client(_))
+            Self::Proxy(proxy::Failure::Client(_) | proxy::Failure::Unsendable)
             | Self::Head(_)
             | Self::Stream(_)
             | Self::HeadTimeout

@@ -12,7 +12,7 @@ use crate::tls::{
     Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
     Tickets, server_config,
 };
-use crate::upstream::{Outbound, Upstream};
+use crate::upstream::{Outbound, Protocol, Upstream};
 
 /// The TLS of a listener, ready to be used.
 #[derive(Debug)]
@@ -123,6 +123,7 @@ impl Certificates {
     pub(super) fn outbound(
         &mut self,
         tls: &config::UpstreamTls,
+        protocol: Protocol,
         name: Span,
         before: Option<&Upstream>,
     ) -> Option<Outbound> {
@@ -130,7 +131,10 @@ impl Certificates {
             ca: tls.ca.as_ref().map(|ca| ca.value.clone()),
             server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
             certificate: tls.certificate.as_ref().map(|pair| pair_of(&pair.value)),
-            alpn: vec![b"http/1.1".to_vec()],
+            alpn: match protocol {
+                Protocol::Http1 => vec![b"http/1.1".to_vec()],
+                Protocol::Http2 => vec![b"h2".to_vec()],
+            },
         };
         let before = before.and_then(|upstream| upstream.outbound.as_ref());
         if let Some(before) = before.filter(|before| before.spec == spec && before.files == contents(&spec)) {

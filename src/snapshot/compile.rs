@@ -113,6 +113,7 @@ impl Compiler<'_> {
             },
             body_limit: written.limits.body,
             stream_limit: written.limits.streams,
+            control_frame_limit: written.limits.control_frames,
             connection_limit: written.limits.connections,
             connections,
             redirect_to_https: written.redirect_to_https.as_ref().map(|port| port.value),

@@ -43,6 +43,8 @@ pub struct Listener {
     pub body_limit: u64,
     /// HTTP/2 streams open at once on one connection.
     pub stream_limit: u32,
+    /// HTTP/2 frames that carry nothing of a request, in one second on one connection.
+    pub control_frame_limit: u32,
     /// Open connections.
     pub connection_limit: u32,
     /// How many there are, over all threads: the limit is shared by its meaning.

@@ -11,7 +11,7 @@ use crate::config::{self, Config, HealthKind, HostPort};
 use crate::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
 use crate::upstream::health::{Check, CheckTls, Expect, HttpQuestion, Pace, Question};
-use crate::upstream::{Balance, Limit, Outbound, Server, Timeouts, Upstream};
+use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, Timeouts, Upstream};
 
 /// The upstreams of a config, by name.
 pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
@@ -39,17 +39,18 @@ pub(super) fn upstream(
 ) -> Upstream {
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
+    let protocol = if written.http2 { Protocol::Http2 } else { Protocol::Http1 };
     let outbound = written
         .tls
         .as_ref()
-        .and_then(|tls| certificates.outbound(tls, written.name.span, before.map(|before| &**before)));
+        .and_then(|tls| certificates.outbound(tls, protocol, written.name.span, before.map(|before| &**before)));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);
     Upstream {
         balance: balance(&written.balance, &servers, lasting.threads),
-        recipe: recipe(written, outbound.as_ref()),
-        check: written.health.as_ref().map(|health| Arc::new(check(health, outbound.as_ref()))),
+        recipe: recipe(written, protocol, outbound.as_ref()),
+        check: written.health.as_ref().map(|health| Arc::new(check(health, protocol, outbound.as_ref()))),
         timeouts: Timeouts {
             connect: written.timeouts.connect,
             response: written.timeouts.response,
@@ -58,6 +59,7 @@ pub(super) fn upstream(
         },
         name,
         servers,
+        protocol,
         outbound,
     }
 }
@@ -91,10 +93,11 @@ fn balance(written: &config::Balance, servers: &[Arc<Server>], threads: usize) -
     }
 }
 
-fn check(health: &config::Health, outbound: Option<&Outbound>) -> Check {
+fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound>) -> Check {
     let question = match &health.kind {
         HealthKind::Tcp => Question::Tcp,
         HealthKind::Http { path } => Question::Http(HttpQuestion {
+            protocol,
             path: path.as_str().into(),
             host: health.host.as_deref().map(Arc::from),
             expect: Expect(health.expect.clone()),
@@ -112,7 +115,7 @@ fn check(health: &config::Health, outbound: Option<&Outbound>) -> Check {
 }
 
 /// Connections made with other trust or another name must not be mixed. Within one process only.
-fn recipe(written: &config::Upstream, outbound: Option<&Outbound>) -> u64 {
+fn recipe(written: &config::Upstream, protocol: Protocol, outbound: Option<&Outbound>) -> u64 {
     let mut hasher = DefaultHasher::new();
     match outbound {
         None => 0_u8.hash(&mut hasher),
@@ -122,5 +125,6 @@ fn recipe(written: &config::Upstream, outbound: Option<&Outbound>) -> u64 {
         }
     }
     written.name.value.hash(&mut hasher);
+    protocol.hash(&mut hasher);
     hasher.finish()
 }

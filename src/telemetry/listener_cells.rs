@@ -33,6 +33,8 @@ pub struct ListenerCells {
     pub h2_streams: Counter,
     /// HTTP/2 streams that clients reset.
     pub h2_resets: Counter,
+    /// HTTP/2 connections ended because their client flooded us, by what with.
+    pub h2_floods: NamedCounters,
     timeouts: [Counter; Phase::ALL.len()],
 }
 
@@ -50,6 +52,11 @@ impl ListenerCells {
         "protocol",
         "other",
     ];
+
+    /// The kinds of HTTP/2 floods that stand on the page from the start: frames by kind, and what
+    /// the `h2` crate sees itself (`streams`: resets, small DATA, heads without end).
+    pub const H2_FLOODS: [&'static str; 9] =
+        ["empty_data", "priority", "reset", "settings", "ping", "window_update", "continuation", "unknown", "streams"];
 
     /// Counts a connection that ran out of time in this phase.
     pub fn timed_out(&self, phase: Phase) {
@@ -79,6 +86,7 @@ impl Default for ListenerCells {
             h2_connections: Counter::default(),
             h2_streams: Counter::default(),
             h2_resets: Counter::default(),
+            h2_floods: NamedCounters::of(&Self::H2_FLOODS),
             timeouts: Default::default(),
         }
     }

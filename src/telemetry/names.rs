@@ -83,6 +83,7 @@ table! {
     H2_CONNECTIONS: Counter "haechi_http2_connections_total" ["listener"] "Connections that spoke HTTP/2.";
     H2_STREAMS: Counter "haechi_http2_streams_total" ["listener"] "HTTP/2 streams that clients opened.";
     H2_RESETS: Counter "haechi_http2_stream_resets_total" ["listener"] "HTTP/2 streams that clients reset.";
+    H2_FLOODS: Counter "haechi_http2_floods_total" ["listener", "kind"] "HTTP/2 connections ended because their client sent too many frames of no use, by kind.";
 
     // Sites.
     EXCHANGES: Counter "haechi_exchanges_total" ["listener", "site", "outcome"] "Exchanges that ended, by status class, or `client_gone` where the client left first.";

@@ -35,6 +35,15 @@ pub enum DialFault {
     /// The handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// The server does not agree on HTTP/2 in the handshake.
+    #[error("the server does not offer HTTP/2 in the TLS handshake")]
+    NotAgreed,
+    /// HTTP/2 could not begin.
+    #[error("HTTP/2 could not begin")]
+    Preface(#[source] h2::Error),
+    /// A connection failed that this exchange was to share.
+    #[error("the connection that it waited for failed")]
+    Joined,
     /// `timeouts.connect` passed.
     #[error("connect timed out")]
     TimedOut,

@@ -22,7 +22,7 @@ pub struct Lease<'s> {
 
 /// Counts a server's leases for as long as one lives.
 #[derive(Debug)]
-struct Busy<'s> {
+pub(super) struct Busy<'s> {
     server: &'s Server,
     thread: ThreadId,
     /// The shared count is written only where a choice or a limit reads it.
@@ -79,7 +79,7 @@ impl Upstream {
         Ok(Lease { server, connection, upstream: self, busy })
     }
 
-    async fn enter<'s>(&'s self, server: &'s Server, thread: ThreadId) -> Result<Busy<'s>, GateError> {
+    pub(super) async fn enter<'s>(&'s self, server: &'s Server, thread: ThreadId) -> Result<Busy<'s>, GateError> {
         let pass = match &server.gate {
             None => None,
             Some(gate) => match gate.try_enter() {

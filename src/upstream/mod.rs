@@ -14,6 +14,7 @@ pub use balance::{Balance, Key};
 pub use dial::{DialFault, Outbound};
 pub use gate::{Gate, GateError, Limit, Pass};
 pub use lease::{Lease, LeaseFault};
+pub use lines::StreamLease;
 pub use pool::{Connection, Pools};
 pub use registry::Registry;
 pub use server::{Failures, Health, LastProbe, Server, ServerCells, ServerState, Verdict};
@@ -28,6 +29,7 @@ pub mod health;
 mod dial;
 mod gate;
 mod lease;
+mod lines;
 mod pool;
 mod registry;
 mod server;
@@ -43,6 +45,8 @@ pub struct Upstream {
     pub balance: Balance,
     /// How long each phase with a server may take.
     pub timeouts: Timeouts,
+    /// What its servers speak.
+    pub protocol: Protocol,
     /// TLS to its servers; `None`: plain.
     pub outbound: Option<Outbound>,
     /// A number that differs where connections are made in another way: a resting connection is
@@ -50,6 +54,16 @@ pub struct Upstream {
     pub recipe: u64,
     /// The active check that every server of the group gets; `None`: health stays unknown.
     pub check: Option<Arc<Check>>,
+}
+
+/// What the servers of an upstream speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1: a connection for each exchange at a time.
+    #[default]
+    Http1,
+    /// HTTP/2, by prior knowledge (RFC 9113 §3.3) or by ALPN where there is TLS.
+    Http2,
 }
 
 /// How long each phase with a server may take.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::lines::Lines;
 use crate::net::{Buffer, Deadline, Stream};
 
 /// A connection to a server, with what was read from it and not yet used.
@@ -35,6 +36,8 @@ impl Connection {
 #[derive(Debug, Default)]
 pub struct Pools {
     servers: RefCell<Vec<(u32, Vec<Resting>)>>,
+    /// HTTP/2 connections, which never rest as a whole.
+    pub(super) lines: Lines,
 }
 
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl Pools {
     /// Closes what has rested long enough or was closed by the server. To be called about once a
     /// second: a connection that nobody takes would otherwise stay half closed.
     pub fn sweep(&self, now: Instant) {
+        self.lines.sweep(now);
         let mut servers = self.servers.borrow_mut();
         for (_, resting) in servers.iter_mut() {
             resting.retain(|candidate| candidate.lives(now));
@@ -97,10 +101,10 @@ impl Pools {
         servers.retain(|(_, resting)| !resting.is_empty());
     }
 
-    /// How many connections rest here.
+    /// How many connections rest here; shared ones count whether they rest or not.
     #[must_use]
     pub fn resting(&self) -> usize {
-        self.servers.borrow().iter().map(|(_, resting)| resting.len()).sum()
+        self.servers.borrow().iter().map(|(_, resting)| resting.len()).sum::<usize>() + self.lines.count()
     }
 }
 

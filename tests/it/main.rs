@@ -10,6 +10,8 @@ mod failures;
 mod framing;
 mod harness;
 mod http2;
+mod http2_edges;
+mod http2_upstream;
 mod laws;
 mod lifecycle;
 mod limits;

@@ -6,7 +6,7 @@ use super::cursor::byte_set;
 
 /// Whether these bytes are an authority of an http URI: a host that is not empty (RFC 9110 §4.2.1),
 /// no user information (§4.2.4), and a port of at most 65535.
-pub(super) fn is_authority(bytes: &[u8]) -> bool {
+pub(in crate::codec) fn is_authority(bytes: &[u8]) -> bool {
     if let Some(rest) = bytes.strip_prefix(b"[") {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
         return is_ipv6(&rest[..end]) && is_port_part(&rest[end + 1..]);

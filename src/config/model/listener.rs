@@ -118,6 +118,8 @@ pub struct ListenerLimits {
     pub body: u64,
     /// HTTP/2 streams open at once on one connection.
     pub streams: u32,
+    /// HTTP/2 frames that carry nothing of a request, in one second on one connection.
+    pub control_frames: u32,
 }
 
 /// What becomes of the `Server` field of answers.

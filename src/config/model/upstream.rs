@@ -20,6 +20,8 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// TLS to the servers; `None`: plain.
     pub tls: Option<UpstreamTls>,
+    /// The servers speak HTTP/2; else HTTP/1.1.
+    pub http2: bool,
     /// How long a server may take.
     pub timeouts: UpstreamTimeouts,
     /// Connections open at once to one server; `None`: no limit.

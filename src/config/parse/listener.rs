@@ -110,6 +110,7 @@ fn limits(node: &Node<'_>) -> ListenerLimits {
         uri: node.number("uri"),
         body: node.number("body"),
         streams: node.number("streams"),
+        control_frames: node.number("control_frames"),
     };
     if limits.uri >= limits.head {
         let (uri, head) = (limits.uri, limits.head);

@@ -10,18 +10,36 @@ use crate::diagnostic::{Diagnostic, Spanned, names};
 
 pub(super) fn upstream(name: &Spanned<String>, node: &Node<'_>) -> Upstream {
     super::check_name(node, name);
-    node.choice("protocol", &[("http/1.1", ())], ());
     node.not_empty("servers");
     Upstream {
         name: name.clone(),
         balance: balance(node),
         servers: servers(node),
         tls: node.table("tls").map(|tls| upstream_tls(&tls)),
+        http2: http2(node),
         timeouts: timeouts(&node.table_or_default("timeouts")),
         max_connections: node.optional_number("max_connections"),
         max_queue: node.number("max_queue"),
         health: node.table("health").and_then(|table| health(&table)),
     }
+}
+
+/// Whether the servers speak HTTP/2; its word tells whether there is TLS, for whoever reads the file.
+fn http2(node: &Node<'_>) -> bool {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Protocol {
+        Http1,
+        H2c,
+        H2,
+    }
+    let words = [("http/1.1", Protocol::Http1), ("h2c", Protocol::H2c), ("h2", Protocol::H2)];
+    let protocol = node.choice("protocol", &words, Protocol::Http1);
+    match (protocol, node.has("tls")) {
+        (Protocol::H2, false) => node.fault_at("protocol", "`h2` needs `tls`; without it HTTP/2 is `h2c`"),
+        (Protocol::H2c, true) => node.fault_at("protocol", "`h2c` does not go with `tls`; with it HTTP/2 is `h2`"),
+        _ => {}
+    }
+    protocol != Protocol::Http1
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -13,7 +13,7 @@ use crate::codec::h1::{self, HeadLimits};
 use crate::handler::{Body, Local, Response};
 use crate::head::{Known, Method, ResponseHead};
 use crate::message::hop_by_hop::strip_response;
-use crate::message::{RequestBody, RequestBodyFault};
+use crate::message::{RequestBody, RequestBodyFault, Upgrade};
 use crate::net::{Buffer, Scratch};
 use crate::upstream::{Lease, ServerCells};
 
@@ -59,11 +59,7 @@ pub(super) async fn attempt<'s>(
     cells.bytes_sent.add(attempt.upload.bytes);
     match answered {
         Ok(answer) => {
-            let first_byte = first_byte(cells, started);
-            let class = usize::from(attempt.head.status / 100).saturating_sub(1);
-            if let Some(responses) = cells.responses.get(class) {
-                responses.add(1);
-            }
+            let first_byte = count_answer(cells, started, attempt.head.status);
             let interim = attempt.interim;
             match attempt.into_response(local, answer, outbound.request, outbound.proxy.read_ahead) {
                 Ok(response) => Ok((response, first_byte)),
@@ -78,9 +74,14 @@ pub(super) async fn attempt<'s>(
     }
 }
 
-fn first_byte(cells: &ServerCells, started: Instant) -> Duration {
+/// Counts an answer whose head has come; how long after `started` that was.
+pub(super) fn count_answer(cells: &ServerCells, started: Instant, status: u16) -> Duration {
     let took = started.elapsed();
     cells.first_byte.record(took);
+    let class = usize::from(status / 100).saturating_sub(1);
+    if let Some(responses) = cells.responses.get(class) {
+        responses.add(1);
+    }
     took
 }
 
@@ -185,13 +186,17 @@ impl<'s> Attempt<'s> {
     ) -> Result<Response<'s>, Failure> {
         let mut head = self.head;
         if head.status == 101 {
-            if !request.upgrade || !same_protocol(request, &head) {
+            if !same_protocol(request, &head) {
                 return Err(Failure::Upgrade);
             }
             let protocol = head.fields.first(Known::Upgrade).unwrap_or_default().to_vec();
             strip_response(&mut head.fields)?;
             head.fields.push_known(Known::Upgrade, b"Upgrade", &protocol);
             return Ok(Response { head, body: Body::Tunnel(Box::new(self.lease)) });
+        }
+        if request.upgrade == Upgrade::WebSocket && head.status < 300 {
+            // RFC 8441 §4: to the client this would mean that the WebSocket is open.
+            return Err(Failure::NoUpgrade);
         }
         let declared = declared_length(&head, self.method);
         strip_response(&mut head.fields)?;
@@ -213,13 +218,18 @@ impl<'s> Attempt<'s> {
 fn same_protocol(request: &Forward<'_>, head: &ResponseHead) -> bool {
     let mut chosen = head.fields.all(Known::Upgrade);
     let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };
+    match request.upgrade {
+        Upgrade::No => return false,
+        Upgrade::WebSocket => return chosen.eq_ignore_ascii_case(b"websocket"),
+        Upgrade::Field => {}
+    }
     let mut offered = request.head.fields.all(Known::Upgrade).flat_map(|value| value.split(|byte| *byte == b','));
     offered.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(chosen))
 }
 
 /// The length that the head of an answer without a body tells all the same (RFC 9110 §8.6): to
 /// HEAD, and in a 304.
-fn declared_length(head: &ResponseHead, method: Method) -> Option<u64> {
+pub(super) fn declared_length(head: &ResponseHead, method: Method) -> Option<u64> {
     if method != Method::Head && head.status != 304 {
         return None;
     }

@@ -21,6 +21,9 @@ pub enum DownloadFault {
     /// The server's connection failed or ended.
     #[error("server closed the connection inside its answer")]
     Gone(#[source] io::Error),
+    /// The server's HTTP/2 stream ended inside the body.
+    #[error("server ended its stream inside its answer")]
+    Stream(#[source] h2::Error),
     /// `timeouts.response` passed without a byte.
     #[error("server's answer did not go on in time")]
     TimedOut,
@@ -32,7 +35,7 @@ impl DownloadFault {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Framing(_) => "body_malformed",
-            Self::Gone(_) => "body_truncated",
+            Self::Gone(_) | Self::Stream(_) => "body_truncated",
             Self::TimedOut => "body_timeout",
         }
     }

@@ -19,6 +19,9 @@ pub enum Failure {
     /// The server's connection ended before its answer began.
     #[error("server closed the connection before it answered")]
     Closed(#[source] io::Error),
+    /// The server has certainly not acted on the request (RFC 9113 §8.7).
+    #[error("server refused the stream")]
+    Refused(#[source] h2::Error),
     /// The server's connection ended inside the head of its answer.
     #[error("server closed the connection inside the head of its answer")]
     Truncated(#[source] io::Error),
@@ -34,6 +37,12 @@ pub enum Failure {
     /// The server switched to a protocol that nobody asked for.
     #[error("server switched protocols unasked")]
     Upgrade,
+    /// The server answered a WebSocket's request as if it were an ordinary one.
+    #[error("server did not open the WebSocket")]
+    NoUpgrade,
+    /// The request has a part that HTTP/2 cannot carry.
+    #[error("request cannot be said in HTTP/2")]
+    Unsendable,
     /// `timeouts.response` passed.
     #[error("server did not answer in time")]
     TimedOut,
@@ -52,10 +61,13 @@ impl Failure {
             Self::Lease(LeaseFault::NoAddress) => "unresolved",
             Self::Lease(LeaseFault::Dial(_)) => "connect",
             Self::Closed(_) => "closed",
+            Self::Refused(_) => "refused_stream",
             Self::Truncated(_) => "truncated",
             Self::Malformed(_) | Self::Connection(_) => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Upgrade => "upgrade",
+            Self::NoUpgrade => "no_upgrade",
+            Self::Unsendable => "unsendable",
             Self::TimedOut => "timeout",
             Self::Client(fault) => fault.name(),
         }
@@ -70,11 +82,14 @@ impl Failure {
             Self::Lease(LeaseFault::Dial(DialFault::TimedOut)) | Self::TimedOut => 504,
             Self::Lease(LeaseFault::Dial(_))
             | Self::Closed(_)
+            | Self::Refused(_)
             | Self::Truncated(_)
             | Self::Malformed(_)
             | Self::HeadTooLarge
             | Self::Connection(_)
-            | Self::Upgrade => 502,
+            | Self::Upgrade
+            | Self::NoUpgrade => 502,
+            Self::Unsendable => 400,
             Self::Client(fault) => fault.status(),
         }
     }

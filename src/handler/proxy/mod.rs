@@ -9,6 +9,8 @@ mod download;
 mod failure;
 mod outbound;
 mod retry;
+mod stream;
+mod stream_body;
 mod upload;
 
 use std::sync::Arc;
@@ -16,13 +18,14 @@ use std::sync::Arc;
 pub use download::{DownloadFault, UpstreamBody};
 pub use failure::Failure;
 pub use retry::RetryBudget;
+pub use stream_body::StreamBody;
 
 use super::rewrite::Rewrite;
 use super::{Local, Response};
 use crate::head::RequestHead;
-use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget};
+use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget, Upgrade};
 use crate::upstream::balance::HashOn;
-use crate::upstream::{Balance, Key, Lease, LeaseFault, Server, Upstream};
+use crate::upstream::{Balance, Key, Lease, LeaseFault, Protocol, Server, StreamLease, Upstream};
 use attempt::attempt;
 use outbound::Outbound;
 use retry::{Retry, Tried};
@@ -52,11 +55,17 @@ pub struct Forward<'r> {
     /// What the route changes in the fields.
     pub rules: &'r HeaderRules,
     /// Whether the client asks for another protocol.
-    pub upgrade: bool,
+    pub upgrade: Upgrade,
     /// The field that carries the request's id.
     pub id_field: Option<&'r [u8]>,
     /// What `rewrite` makes of the target, query included; `None`: as sent.
     pub path: Option<Vec<u8>>,
+}
+
+/// A server that an exchange has reached, by what its upstream speaks.
+enum Reached<'s> {
+    Connection(Lease<'s>),
+    Stream(StreamLease<'s>),
 }
 
 impl Proxy {
@@ -96,7 +105,11 @@ impl Proxy {
                 }
             };
             let outbound = Outbound { proxy: self, exchange, request: &request, server };
-            let failed = match attempt(local, exchange.started, outbound, lease, body).await {
+            let answered = match lease {
+                Reached::Connection(lease) => attempt(local, exchange.started, outbound, lease, body).await,
+                Reached::Stream(lease) => stream::attempt(local, exchange.started, outbound, lease, body).await,
+            };
+            let failed = match answered {
                 Ok((response, first_byte)) => {
                     exchange.first_byte = Some(first_byte);
                     return Ok(response);
@@ -129,12 +142,24 @@ impl Proxy {
         exchange: &mut Exchange<'_>,
         server: &'s Arc<Server>,
         fresh: bool,
-    ) -> Result<Lease<'s>, LeaseFault> {
-        let lease = self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh).await?;
-        if !lease.connection.reused {
+    ) -> Result<Reached<'s>, LeaseFault> {
+        let (reached, reused) = match self.upstream.protocol {
+            Protocol::Http1 => {
+                let now = local.now.get();
+                let lease = self.upstream.lease(server, &local.pools, local.thread, now, fresh).await?;
+                let reused = lease.connection.reused;
+                (Reached::Connection(lease), reused)
+            }
+            Protocol::Http2 => {
+                let lease = self.upstream.lease_stream(server, &local.pools, local.thread).await?;
+                let reused = lease.reused;
+                (Reached::Stream(lease), reused)
+            }
+        };
+        if !reused {
             exchange.connect = Some(exchange.started.elapsed());
         }
-        Ok(lease)
+        Ok(reached)
     }
 
     /// What the upstream's balance hashes of this request.

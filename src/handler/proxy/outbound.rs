@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use http::uri::Scheme;
+
 use super::upload::UploadFraming;
-use super::{Forward, Proxy};
+use super::{Failure, Forward, Proxy};
 use crate::codec::h1;
 use crate::head::{Fields, Known, Method, Version};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
-use crate::message::{Exchange, RequestBody};
+use crate::message::{Exchange, RequestBody, Upgrade};
 use crate::upstream::Server;
 
 /// What goes into the head that a server gets.
@@ -19,27 +21,98 @@ pub(super) struct Outbound<'r, 's> {
 }
 
 impl Outbound<'_, '_> {
-    /// Writes the head; how the body behind it is framed.
+    /// Writes the head for HTTP/1.1; how the body behind it is framed.
     ///
     /// # Errors
     /// [`TooManyTokens`]
     pub(super) fn write(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> Result<UploadFraming, TooManyTokens> {
+        let request = self.request;
+        let method = if request.upgrade == Upgrade::WebSocket { b"GET" } else { request.head.method_name() };
+        h1::write_request_line(out, method, self.path());
+        self.each_field(|name, value| h1::write_field(out, name, value))?;
+        let framing = match self.length(body) {
+            Length::Unsaid => UploadFraming::Length,
+            Length::Known(length) => {
+                let mut digits = itoa::Buffer::new();
+                h1::write_field(out, b"Content-Length", digits.format(length).as_bytes());
+                UploadFraming::Length
+            }
+            Length::Unknown => {
+                h1::write_field(out, b"Transfer-Encoding", b"chunked");
+                UploadFraming::Chunked
+            }
+        };
+        self.write_connection(out);
+        h1::end_head(out);
+        Ok(framing)
+    }
+
+    /// The head for HTTP/2 (RFC 9113 §8.3.1).
+    ///
+    /// # Errors
+    /// [`Failure::Client`] for the client's `Connection` field, [`Failure::Unsendable`] for what
+    /// HTTP/2 cannot carry.
+    pub(super) fn head(&self, body: &RequestBody<'_>) -> Result<http::Request<()>, Failure> {
+        let request = self.request;
+        let mut fields = http::HeaderMap::with_capacity(request.head.fields.len() + 8);
+        let mut authority = None;
+        let mut whole = true;
+        let tokens = self.each_field(|name, value| {
+            if name.eq_ignore_ascii_case(b"host") {
+                authority = http::uri::Authority::try_from(value).ok();
+                return;
+            }
+            match (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value)) {
+                (Ok(name), Ok(value)) => {
+                    fields.append(name, value);
+                }
+                _ => whole = false,
+            }
+        });
+        tokens.map_err(|fault| Failure::Client(fault.into()))?;
+        if let Length::Known(length) = self.length(body) {
+            fields.insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        // RFC 9110 §10.1.4: gRPC servers want to be told.
+        let mut codings = request.head.fields.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
+        if codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")) {
+            fields.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+        }
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(if self.proxy.upstream.outbound.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        uri.path_and_query = http::uri::PathAndQuery::try_from(self.path()).ok();
+        uri.authority = authority;
+        let method = http::Method::from_bytes(request.head.method_name()).ok();
+        let uri = http::Uri::from_parts(uri).ok();
+        let (Some(method), Some(uri), true) = (method, uri, whole) else { return Err(Failure::Unsendable) };
+        let mut head = http::Request::new(());
+        (*head.method_mut(), *head.uri_mut(), *head.headers_mut()) = (method, uri, fields);
+        Ok(head)
+    }
+
+    fn path(&self) -> &[u8] {
+        self.request.path.as_deref().unwrap_or(&self.request.head.target)
+    }
+
+    /// Calls `write` with name and value of every field but those of framing and persistence; Host
+    /// comes first, where the route's rules leave it alone.
+    fn each_field(&self, mut write: impl FnMut(&[u8], &[u8])) -> Result<(), TooManyTokens> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
         let own_id = request.id_field.filter(|_| exchange.request_id.is_some());
-        h1::write_request_line(out, head.method_name(), request.path.as_deref().unwrap_or(&head.target));
-
         if !rules.is_name_changed("Host") {
             let theirs = head.fields.first(Known::Host);
             let host = proxy.host.as_deref().or(theirs).unwrap_or(server.written.as_bytes());
-            h1::write_field(out, b"Host", host);
+            write(b"Host", host);
         }
         let mut cookies = Cookies::new(head.version);
         for field in head.fields.iter() {
             let own = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect)
                 || own_id.is_some_and(|name| field.name.eq_ignore_ascii_case(name))
-                || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name));
+                || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name))
+                // RFC 8441 §5: HTTP/2 has no use for it, and ours is another.
+                || request.upgrade == Upgrade::WebSocket && field.name.eq_ignore_ascii_case(b"sec-websocket-key");
             if own
                 || !tokens.is_forwarded(field)
                 || !exchange.peer.is_copied(field.known)
@@ -48,59 +121,79 @@ impl Outbound<'_, '_> {
             {
                 continue;
             }
-            h1::write_field(out, field.name, field.value);
+            write(field.name, field.value);
         }
-        cookies.write(out, &head.fields, |field| rules.is_changed(field));
+        if let Some(joined) = cookies.join(&head.fields, |field| rules.is_changed(field)) {
+            write(b"Cookie", &joined);
+        }
         exchange.peer.each_forwarded(&head.fields, request.target, |name, value| {
             if !rules.is_name_changed(name) {
-                h1::write_field(out, name.as_bytes(), value);
+                write(name.as_bytes(), value);
             }
         });
         if let (Some(name), Some(id)) = (own_id, &exchange.request_id) {
-            h1::write_field(out, name, id.as_bytes());
+            write(name, id.as_bytes());
         }
         let subject = exchange.client.tls.as_ref().and_then(|tls| tls.client_subject.as_deref());
         if let (Some(name), Some(subject)) = (&proxy.subject_field, subject) {
-            h1::write_field(out, name, subject.as_bytes());
+            write(name, subject.as_bytes());
         }
         for (name, value) in rules.appended() {
-            h1::write_field(out, name, value);
+            write(name, value);
         }
-
-        let framing = self.write_framing(out, body);
-        self.write_connection(out);
-        h1::end_head(out);
-        Ok(framing)
+        Ok(())
     }
 
-    fn write_framing(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> UploadFraming {
+    fn length(&self, body: &RequestBody<'_>) -> Length {
         let head = self.request.head;
         match body.declared_length() {
             // RFC 9110 §8.6: a length of 0 is said where the method expects a body.
-            Some(0) if !expects_body(head.method) && head.fields.first(Known::ContentLength).is_none() => {}
-            Some(length) => {
-                let mut digits = itoa::Buffer::new();
-                h1::write_field(out, b"Content-Length", digits.format(length).as_bytes());
+            Some(0) if !expects_body(head.method) && head.fields.first(Known::ContentLength).is_none() => {
+                Length::Unsaid
             }
-            None => {
-                h1::write_field(out, b"Transfer-Encoding", b"chunked");
-                return UploadFraming::Chunked;
-            }
+            Some(length) => Length::Known(length),
+            None => Length::Unknown,
         }
-        UploadFraming::Length
     }
 
     fn write_connection(&self, out: &mut Vec<u8>) {
-        if self.request.upgrade {
-            h1::write_field(out, b"Connection", b"upgrade");
-            for value in self.request.head.fields.all(Known::Upgrade) {
-                h1::write_field(out, b"Upgrade", value);
-            }
-        } else {
+        match self.request.upgrade {
             // Tomcat tells its own time limit only to who asks in so many words.
-            h1::write_field(out, b"Connection", b"keep-alive");
+            Upgrade::No => h1::write_field(out, b"Connection", b"keep-alive"),
+            Upgrade::Field => {
+                h1::write_field(out, b"Connection", b"upgrade");
+                for value in self.request.head.fields.all(Known::Upgrade) {
+                    h1::write_field(out, b"Upgrade", value);
+                }
+            }
+            Upgrade::WebSocket => {
+                h1::write_field(out, b"Connection", b"upgrade");
+                h1::write_field(out, b"Upgrade", b"websocket");
+                h1::write_field(out, b"Sec-WebSocket-Key", &websocket_key());
+            }
         }
     }
+}
+
+/// What is said of a body's length.
+enum Length {
+    /// Nothing: there is no body, and none is expected.
+    Unsaid,
+    Known(u64),
+    Unknown,
+}
+
+/// 16 random bytes in base64 (RFC 6455 §4.1): 21 digits of six bits, one of two, and padding.
+fn websocket_key() -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut key = [b'='; 24];
+    let mut bits = fastrand::u128(..);
+    for digit in &mut key[..22] {
+        *digit = DIGITS[(bits % 64) as usize];
+        bits >>= 6;
+    }
+    key[21] = DIGITS[usize::from(fastrand::u8(..4)) << 4];
+    key
 }
 
 fn expects_body(method: Method) -> bool {
@@ -124,21 +217,13 @@ impl Cookies {
         held
     }
 
-    fn write(&self, out: &mut Vec<u8>, fields: &Fields, changed: impl Fn(crate::head::Field<'_>) -> bool) {
+    fn join(&self, fields: &Fields, changed: impl Fn(crate::head::Field<'_>) -> bool) -> Option<Vec<u8>> {
         if !self.found {
-            return;
+            return None;
         }
-        let mut separator: &[u8] = b"Cookie: ";
-        let mut any = false;
-        for field in fields.iter().filter(|field| field.known == Known::Cookie && !changed(*field)) {
-            out.extend_from_slice(separator);
-            out.extend_from_slice(field.value);
-            separator = b"; ";
-            any = true;
-        }
-        if any {
-            out.extend_from_slice(b"\r\n");
-        }
+        let crumbs = fields.iter().filter(|field| field.known == Known::Cookie && !changed(*field));
+        let crumbs: Vec<&[u8]> = crumbs.map(|field| field.value).collect();
+        (!crumbs.is_empty()).then(|| crumbs.join(&b"; "[..]))
     }
 }
 
@@ -170,14 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn websocket_keys_are_of_sixteen_bytes_and_fresh() {
+        let (one, two) = (websocket_key(), websocket_key());
+        assert_ne!(one, two);
+        assert!(one.ends_with(b"==") && b"AQgw".contains(&one[21]), "{one:?}");
+        assert!(one[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)));
+    }
+
+    #[test]
     fn crumbs_are_joined_for_http_1() {
         let mut fields = Fields::default();
         fields.push("cookie", "a=1");
         fields.push("cookie", "b=2");
         let mut cookies = Cookies::new(Version::Http2);
         assert!(cookies.holds_back(Known::Cookie));
-        let mut out = Vec::new();
-        cookies.write(&mut out, &fields, |_| false);
-        assert_eq!(out, b"Cookie: a=1; b=2\r\n");
+        assert_eq!(cookies.join(&fields, |_| false).as_deref(), Some(&b"a=1; b=2"[..]));
+        assert_eq!(cookies.join(&fields, |_| true), None);
     }
 }

@@ -38,13 +38,14 @@ pub struct Failed {
 /// already: a stale connection is not held against the request. Only retries that are not owed to a stale connection use the budget.
 #[must_use]
 pub fn decide(failed: &Failed, method: Method, retried: bool, budget: &RetryBudget) -> Retry {
-    if retried || failed.body_used || failed.interim || !method.is_idempotent() {
+    let acted = !matches!(failed.failure, Failure::Refused(_));
+    if retried || failed.body_used || failed.interim || acted && !method.is_idempotent() {
         return Retry::No;
     }
     match &failed.failure {
         // The server closed an idle connection just as the request was on its way.
         Failure::Closed(_) if failed.reused => Retry::Fresh,
-        Failure::Closed(_) | Failure::Truncated(_) if budget.take() => Retry::Elsewhere,
+        Failure::Closed(_) | Failure::Truncated(_) | Failure::Refused(_) if budget.take() => Retry::Elsewhere,
         _ => Retry::No,
     }
 }
@@ -118,13 +119,17 @@ impl Tried {
 /// Counts a failed attempt at a server. What the client did is not the server's failure.
 pub fn count_failure(cells: &ServerCells, failure: &Failure) {
     match failure {
-        Failure::Closed(_) | Failure::Truncated(_) => cells.failures.reset.add(1),
-        Failure::Malformed(_) | Failure::Connection(_) | Failure::HeadTooLarge | Failure::Upgrade => {
+        Failure::Closed(_) | Failure::Truncated(_) | Failure::Refused(_) => cells.failures.reset.add(1),
+        Failure::Malformed(_)
+        | Failure::Connection(_)
+        | Failure::HeadTooLarge
+        | Failure::Upgrade
+        | Failure::NoUpgrade => {
             cells.failures.protocol.add(1);
         }
         Failure::TimedOut => cells.failures.timeout.add(1),
         Failure::Lease(fault) => count_lease_fault(cells, fault),
-        Failure::NoServer | Failure::Client(_) => {}
+        Failure::NoServer | Failure::Unsendable | Failure::Client(_) => {}
     }
 }
 
@@ -169,6 +174,15 @@ mod tests {
             budget.exchange();
         }
         assert_eq!(decide(&failed(closed(), false), Method::Put, false, &budget), Retry::Elsewhere);
+    }
+
+    #[test]
+    fn what_the_server_refused_may_be_sent_again_whatever_it_is() {
+        let budget = RetryBudget(Cell::new(RetryBudget::COST));
+        let refused = || Failure::Refused(h2::Reason::REFUSED_STREAM.into());
+        assert_eq!(decide(&failed(refused(), false), Method::Post, true, &budget), Retry::No);
+        assert_eq!(decide(&failed(refused(), false), Method::Post, false, &budget), Retry::Elsewhere);
+        assert_eq!(decide(&failed(refused(), false), Method::Post, false, &budget), Retry::No, "the budget holds");
     }
 
     #[test]

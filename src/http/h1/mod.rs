@@ -21,7 +21,7 @@ use super::{Accepted, tunnel};
 use crate::codec::h1::{Request, RequestFault};
 use crate::handler::Body;
 use crate::head::{RequestHead, Version};
-use crate::message::{Exchange, H1Body, Peer, RequestBody};
+use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
 use crate::net::Tag;
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
 use crate::snapshot::{Listener, ListenerTimeouts, Snapshot};
@@ -104,7 +104,8 @@ struct Turn<'t, 's> {
 impl<'s> Turn<'_, 's> {
     async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
         self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.timeouts.body);
-        let inquiry = Inquiry { head, upgrade: request.upgrade };
+        let upgrade = if request.upgrade { Upgrade::Field } else { Upgrade::No };
+        let inquiry = Inquiry { head, upgrade };
         let Self { worker, snapshot, listener, connection, exchange } = &mut self;
         let mut body = RequestBody::H1(connection);
         let mut response = serve::answer(worker, snapshot, listener, exchange, inquiry, &mut body).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::handler::{Body, BodyFault, Response};
-use crate::head::{Fields, Method, RequestHead};
+use crate::head::{Fields, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
 use crate::message::{Exchange, H2Body, RequestBody};
 use crate::net::Deadline;
@@ -86,6 +86,18 @@ pub(super) async fn send(
         Err(SendFault::TimedOut) => sending.out.send_reset(h2::Reason::CANCEL),
     }
     Sent { bytes: sending.bytes, fault: result.err() }
+}
+
+/// The head before a tunnel (RFC 8441 §5): 101 of HTTP/1.1 is 200 here, and what only its handshake
+/// knew stays behind.
+pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) -> http::Response<()> {
+    let mut opened = http::Response::new(());
+    each_field(head, listener, exchange, |name, value| {
+        if !name.eq_ignore_ascii_case(b"upgrade") && !name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+            push(opened.headers_mut(), name, value);
+        }
+    });
+    opened
 }
 
 fn head(

@@ -6,10 +6,12 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
-mod metered;
+mod tunnel;
+mod wire;
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -20,13 +22,14 @@ use h2::server::SendResponse;
 
 use super::Accepted;
 use crate::codec::h2 as request;
+use crate::handler::Body;
 use crate::head::{Known, RequestHead};
-use crate::message::{Exchange, H2Body, Peer, RequestBody};
-use crate::net::{Client, Deadline, Elapsed, Tag};
+use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
+use crate::net::{Client, Deadline, Elapsed, Gather, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
-use metered::Metered;
+use wire::Wire;
 
 /// Bytes that a client may send ahead on one stream; the upstream's pace holds it there.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -45,8 +48,6 @@ struct Shared {
     cells: Arc<PerThread<ListenerCells>>,
     client: Client,
     open: Cell<u32>,
-    /// Bytes that the client's socket took.
-    written: Cell<u64>,
     /// Whether the client was told to go.
     leaving: Cell<bool>,
     /// How long the connection may rest.
@@ -66,54 +67,122 @@ pub async fn serve(accepted: Accepted) {
         cells: Arc::clone(&listener.cells),
         client,
         open: Cell::new(0),
-        written: Cell::new(0),
         leaving: Cell::new(false),
         patience: listener.timeouts.idle,
         idle: Deadline::default(),
     });
     shared.cells().h2_connections.add(1);
     shared.idle.set(listener.timeouts.head);
-    let stream = Metered { stream, shared: Rc::clone(&shared) };
-    let mut connection = match shared.idle.within(builder(listener).handshake::<_, Bytes>(stream)).await {
+    let gather = Gather::new(stream);
+    let wire = Wire::new(gather.clone(), Rc::clone(&shared), listener.control_frame_limit);
+    let connection = match shared.idle.within(handshake(listener, &gather, wire.clone())).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(_)) => return,
         Err(Elapsed) => return shared.cells().timed_out(Phase::Head),
     };
     drop(snapshot);
     shared.rest();
-    let mut written = 0;
+    drive(&shared, connection, &gather, &wire).await;
+    wire.count_sent();
+}
+
+/// Takes streams until the connection ends.
+async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire, Bytes>, gather: &Gather, wire: &Wire) {
+    let mut flooded = false;
+    let mut taken = 0;
     loop {
-        let next = poll_fn(|cx| match connection.poll_accept(cx) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => shared.idle.poll(cx).map(|()| None),
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(next) = connection.poll_accept(cx) {
+                return Poll::Ready(Next::Stream(next));
+            }
+            if let Some(control) = wire.flood()
+                && !flooded
+            {
+                flooded = true;
+                return Poll::Ready(Next::Flood(control.name()));
+            }
+            if let Poll::Ready(Err(_)) = gather.poll_turn(cx) {
+                return Poll::Ready(Next::Stream(None));
+            }
+            shared.idle.poll(cx).map(|()| Next::Rested)
         });
         match next.await {
-            Some(Some(Ok((request, respond)))) => {
+            Next::Stream(Some(Ok((request, respond)))) => {
                 shared.open.set(shared.open.get() + 1);
-                let open = Open(Rc::clone(&shared));
-                tokio::task::spawn_local(async move { stream_task(&open.0, request, respond).await });
+                let open = Open(Rc::clone(shared));
+                // Boxed: the runtime moves a task several times before its first turn.
+                tokio::task::spawn_local(Box::pin(async move { stream_task(&open.0, request, respond).await }));
             }
             // The connection is over; streams still open find that out by themselves.
-            Some(Some(Err(_)) | None) => return,
+            Next::Stream(Some(Err(error))) => {
+                if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+                    shared.cells().h2_floods.count(BY_THE_CRATE);
+                }
+                return;
+            }
+            Next::Stream(None) => return,
+            Next::Flood(kind) => {
+                // RFC 9113 §10.5: what is of no use and costs us is ended.
+                shared.cells().h2_floods.count(kind);
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                shared.leaving.set(true);
+                shared.rest();
+            }
+            Next::Rested if flooded => return,
             // A client that was told to go has time as long as it takes what was still to be sent.
-            None if shared.leaving.get() && shared.open.get() == 0 && shared.written.get() == written => return,
-            None => {}
+            Next::Rested if shared.leaving.get() && shared.open.get() == 0 && gather.taken() == taken => return,
+            Next::Rested => {}
         }
         let rested = shared.idle.has_fired();
-        if rested && shared.open.get() == 0 || shared.worker.is_leaving(id) {
+        if !flooded && (rested && shared.open.get() == 0 || shared.worker.is_leaving(shared.listener)) {
             // RFC 9113 §6.8: the client learns which streams were taken; those are finished.
             connection.graceful_shutdown();
             shared.leaving.set(true);
         }
         if rested {
-            written = shared.written.get();
+            taken = gather.taken();
             shared.rest();
         }
     }
 }
 
+type Opened = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
+
+/// What a connection's task is woken for.
+#[expect(clippy::large_enum_variant, reason = "each lives for a moment, and most are the large one")]
+enum Next {
+    /// A request, a fault, or the end.
+    Stream(Option<Result<Opened, h2::Error>>),
+    /// Too many control frames of this kind.
+    Flood(&'static str),
+    /// Nothing happened for long enough, or the listener is to be left.
+    Rested,
+}
+
 /// How long a client that was told to go may take nothing and say nothing.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The kind of flood that the crate itself sees: resets before we took the stream, DATA that
+/// carries next to nothing, CONTINUATION without end.
+const BY_THE_CRATE: &str = "streams";
+
+/// Shakes hands. The server's SETTINGS go out without waiting for the client.
+async fn handshake(
+    listener: &Listener,
+    gather: &Gather,
+    wire: Wire,
+) -> Result<h2::server::Connection<Wire, Bytes>, h2::Error> {
+    let mut handshake = pin!(builder(listener).handshake(wire));
+    poll_fn(|cx| {
+        let shaken = handshake.as_mut().poll(cx);
+        if shaken.is_pending() {
+            // A fault is met again by whoever reads.
+            let _ = gather.poll_send(cx);
+        }
+        shaken
+    })
+    .await
+}
 
 impl Shared {
     fn rest(&self) {
@@ -148,7 +217,8 @@ fn builder(listener: &Listener) -> h2::server::Builder {
         .max_header_list_size(u32::try_from(listener.head_limits.head).unwrap_or(u32::MAX))
         .max_concurrent_reset_streams(MOST_RESET)
         .max_pending_accept_reset_streams(MOST_RESET)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 
@@ -171,8 +241,12 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.timeouts.body);
     let mut response = match understood {
-        Ok(()) => {
-            let inquiry = Inquiry { head: &head, upgrade: false };
+        Ok(websocket) => {
+            let upgrade = if websocket { Upgrade::WebSocket } else { Upgrade::No };
+            if websocket {
+                body.hold();
+            }
+            let inquiry = Inquiry { head: &head, upgrade };
             serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
         }
         Err(fault) => {
@@ -180,6 +254,19 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             serve::refuse(worker, &snapshot, None, &mut exchange, &serve::Refusal::Stream(fault))
         }
     };
+    if let Body::Tunnel(lease) = response.body {
+        if let Some((_, cells)) = exchange.site {
+            cells.upgrades.add(1);
+        }
+        let opened = answer::tunnel_head(&response.head, listener, &exchange);
+        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel).await;
+        if moved.timed_out {
+            cells.timed_out(Phase::Tunnel);
+        }
+        let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
+        serve::finish(worker, listener, &exchange, &head, &ended);
+        return;
+    }
     let sent = answer::send(&mut body, &mut response, &head, listener, &exchange).await;
     let ended = Ended {
         status: response.head.status,
@@ -188,7 +275,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
         fault: sent.fault.as_ref().map(answer::SendFault::name),
         client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
     };
-    if matches!(sent.fault, Some(answer::SendFault::Client)) {
+    if ended.client_gone {
         cells.h2_resets.add(1);
     }
     serve::finish(worker, listener, &exchange, &head, &ended);

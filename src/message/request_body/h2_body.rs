@@ -26,6 +26,8 @@ pub struct H2Body {
     waiting: bool,
     trailers: Fields,
     owes_continue: bool,
+    /// Whether what comes belongs to a tunnel that is not open yet.
+    held: bool,
 }
 
 impl H2Body {
@@ -53,7 +55,22 @@ impl H2Body {
             waiting: false,
             trailers: Fields::default(),
             owes_continue: expects_continue && !over,
+            held: false,
         }
+    }
+
+    /// Holds back what comes until [`open_tunnel`](Self::open_tunnel): a request for a WebSocket has
+    /// no body.
+    pub fn hold(&mut self) {
+        self.held = true;
+        self.declared = Some(0);
+    }
+
+    /// From now on what comes is a tunnel's, of any length and in its own time.
+    pub fn open_tunnel(&mut self) {
+        self.held = false;
+        self.limit = u64::MAX;
+        self.patience = Duration::MAX;
     }
 
     pub(super) fn data(&self) -> &[u8] {
@@ -61,7 +78,7 @@ impl H2Body {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over && self.chunk.is_empty()
+        self.held || self.over && self.chunk.is_empty()
     }
 
     pub(super) fn narrow(&mut self, limit: u64) {
@@ -94,7 +111,7 @@ impl H2Body {
 
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, RequestBodyFault>> {
         while self.chunk.is_empty() {
-            if self.over {
+            if self.over || self.held {
                 return Poll::Ready(Ok(false));
             }
             if std::mem::take(&mut self.owes_continue) {

@@ -17,6 +17,8 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
+use super::Protocol;
+
 mod machine;
 mod probe;
 mod task;
@@ -50,6 +52,8 @@ pub enum Question {
 /// A GET and the answer that it should get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpQuestion {
+    /// What the server is asked in; its exchanges are in the same.
+    pub protocol: Protocol,
     /// Path and query.
     pub path: Arc<str>,
     /// The `Host` field; `None`: the server's address as written.
@@ -95,7 +99,7 @@ impl fmt::Display for Expect {
 /// TLS as a client: what is trusted, and which name the certificate must bear.
 #[derive(Clone, Debug)]
 pub struct CheckTls {
-    /// Trust, client certificate and ALPN; a check speaks HTTP/1.1, so it should offer no other.
+    /// Trust, client certificate and ALPN, which offers what the check speaks and no other.
     pub config: Arc<ClientConfig>,
     /// The name for SNI and for the certificate; `None`: each server's own host.
     pub server_name: Option<ServerName<'static>>,
@@ -167,7 +171,7 @@ pub enum Reason {
     /// The path or the host cannot stand in a request.
     #[error("request: {0}")]
     Request(#[source] http::Error),
-    /// The answer is not whole or not HTTP/1.1.
+    /// The answer is not whole or not HTTP.
     #[error("response: {0}")]
     Response(#[source] hyper::Error),
     /// The answer has a status that does not pass.

@@ -8,14 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{Check, HttpQuestion, Phase, Question, Reason};
+use crate::upstream::Protocol;
 
 /// Asks the server at `address` once; `written` is its address as written, the default `Host`.
 ///
@@ -39,7 +40,7 @@ pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<
 
 async fn ask<S>(question: &Question, stream: S, written: &str, clock: &Clock) -> Result<(), Reason>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match question {
         Question::Tcp => Ok(()),
@@ -49,19 +50,35 @@ where
 
 async fn exchange<S>(question: &HttpQuestion, stream: S, written: &str) -> Result<(), Reason>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = http::Request::get(&*question.path)
-        .header(http::header::HOST, question.host.as_deref().unwrap_or(written))
-        .header(http::header::USER_AGENT, "haechi-check")
-        .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(Reason::Request)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Reason::Response)?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(Reason::Response)?;
-        judge(question, response).await
-    };
+    let host = question.host.as_deref().unwrap_or(written);
+    let request = http::Request::get(&*question.path).header(http::header::USER_AGENT, "haechi-check");
+    let stream = TokioIo::new(stream);
+    match question.protocol {
+        Protocol::Http1 => {
+            let request = request.header(http::header::HOST, host).header(http::header::CONNECTION, "close");
+            let request = request.body(Empty::<Bytes>::new()).map_err(Reason::Request)?;
+            let (mut sender, connection) = http1::handshake(stream).await.map_err(Reason::Response)?;
+            answered(question, sender.send_request(request), connection).await
+        }
+        Protocol::Http2 => {
+            // RFC 9113 §8.3.1: the host stands in `:authority`, which is a part of the target here.
+            let request = request.uri(format!("http://{host}{}", question.path));
+            let request = request.body(Empty::<Bytes>::new()).map_err(Reason::Request)?;
+            let handshake = http2::handshake(TokioExecutor::new(), stream);
+            let (mut sender, connection) = handshake.await.map_err(Reason::Response)?;
+            answered(question, sender.send_request(request), connection).await
+        }
+    }
+}
+
+async fn answered(
+    question: &HttpQuestion,
+    response: impl Future<Output = hyper::Result<http::Response<Incoming>>>,
+    connection: impl Future,
+) -> Result<(), Reason> {
+    let answer = async { judge(question, response.await.map_err(Reason::Response)?).await };
     tokio::pin!(answer, connection);
     tokio::select! {
         verdict = &mut answer => verdict,

@@ -81,8 +81,13 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstatus=UP";
 const BROKEN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
 fn http_check(body: Option<&str>) -> Check {
-    let question =
-        HttpQuestion { path: "/health?deep".into(), host: None, expect: Expect::default(), body: body.map(Into::into) };
+    let question = HttpQuestion {
+        protocol: Protocol::Http1,
+        path: "/health?deep".into(),
+        host: None,
+        expect: Expect::default(),
+        body: body.map(Into::into),
+    };
     let pace = Pace { timeout: Duration::from_secs(10), ..Pace::default() };
     Check { question: Question::Http(question), tls: None, pace }
 }
@@ -183,6 +188,7 @@ fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) ->
     let spec = ServerSpec { host, port, label: None, weight: 1, backup: false, drain: false, limit: None };
     let second = Duration::from_secs(1);
     Arc::new(Upstream {
+        protocol: Protocol::Http1,
         outbound: None,
         recipe: 0,
         servers: expand(&name, &[spec], &Addresses::default(), registry, Instant::now()),

@@ -3,6 +3,8 @@
 pub mod certs;
 pub mod client;
 pub mod eventually;
+pub mod frames;
+pub mod h2;
 pub mod haechi;
 pub mod load;
 pub mod origin;
