@@ -62,7 +62,6 @@ pub(super) async fn send(
         return Sent { bytes: 0, fault: Some(SendFault::Client) };
     };
     if ends {
-        stop_request(stream);
         return Sent::default();
     }
     let mut sending =
@@ -78,21 +77,15 @@ pub(super) async fn send(
         sent
     })
     .await;
+    // Behind a whole answer nothing is reset here, for that would throw away what is still queued of
+    // it. A client that goes on sending is told to stop (RFC 9113 §8.1) when the stream is dropped.
     match &result {
-        Ok(()) => stop_request(stream),
         // RFC 9113 §8.1: a broken answer must not look like a whole one.
         Err(SendFault::Body(_)) => sending.out.send_reset(h2::Reason::INTERNAL_ERROR),
         Err(SendFault::TimedOut) => sending.out.send_reset(h2::Reason::CANCEL),
-        Err(SendFault::Client) => {}
+        Ok(()) | Err(SendFault::Client) => {}
     }
     Sent { bytes: sending.bytes, fault: result.err() }
-}
-
-/// Tells a client that still sends to stop, without harm to the answer (RFC 9113 §8.1).
-fn stop_request(stream: &mut H2Body) {
-    if !RequestBody::H2(stream).is_over() {
-        stream.respond.send_reset(h2::Reason::NO_ERROR);
-    }
 }
 
 fn head(
