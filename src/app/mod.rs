@@ -16,7 +16,7 @@ pub mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 
@@ -28,6 +28,9 @@ use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
 
 pub use data_plane::{Commit, DataPlane};
+
+/// How long the end waits for whoever reads stderr.
+const DIAGNOSTICS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves by the config at `path` until a signal ends it.
 #[must_use]
@@ -42,6 +45,7 @@ pub fn run(path: &Path) -> ExitCode {
     };
     let ended = runtime.block_on(control::run(path));
     runtime.shutdown_background();
+    diagnostics::finish(DIAGNOSTICS_PATIENCE);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
