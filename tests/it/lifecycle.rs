@@ -107,6 +107,8 @@ fn sigterm_lets_exchanges_end_and_takes_no_new_ones() {
     eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
     haechi.signal(Signal::TERM);
     within(Duration::from_secs(10), "nobody is let in", || Wire::connect(http).is_err().then_some(()));
+    assert_eq!(get(haechi.admin(), "/healthz").status, 503, "who asks is sent elsewhere");
+    assert_eq!(haechi.status()["phase"], "draining");
     assert!(idle.wire().is_closed(), "an idle connection is let go");
     assert!(haechi.runs(), "it waits for the exchange");
     release.send(()).unwrap();
