@@ -22,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config;
 use crate::diagnostic::{Faults, Severity};
-use crate::snapshot::{Lasting, compile};
+use crate::snapshot::{Lasting, certificate_faults, compile};
 use crate::telemetry::diagnostics;
 use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
@@ -90,7 +90,7 @@ pub fn print_schema() -> ExitCode {
 
 /// Reads and compiles a config as a start would, but serves nothing.
 fn checked(path: &Path) -> Result<config::Config, Faults> {
-    let config = config::load(path)?;
+    let config = load(path)?;
     let tickets = Tickets::new().map_err(|error| {
         Faults::from(crate::diagnostic::Diagnostic::anywhere(format!("the system gives no random bytes: {error}")))
     })?;
@@ -99,6 +99,19 @@ fn checked(path: &Path) -> Result<config::Config, Faults> {
         eprintln!("{}", config.sources.render(warning));
     }
     Ok(config)
+}
+
+/// Reads a config. Where it has faults, those of its certificates are told with them, and not only
+/// when the others are mended.
+fn load(path: &Path) -> Result<config::Config, Faults> {
+    let (config, mut faults) = config::load(path)?;
+    if !faults.is_empty() {
+        faults.extend(certificate_faults(&config));
+    }
+    match Faults::new(config.sources.clone(), faults) {
+        Some(faults) => Err(faults),
+        None => Ok(config),
+    }
 }
 
 fn now() -> Instant {

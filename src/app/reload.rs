@@ -15,12 +15,12 @@ use tracing::level_filters::LevelFilter;
 
 use super::control::{LOG_PATIENCE, wall};
 use super::data_plane::{Commit, DataPlane};
-use super::now;
 use super::readiness;
 use super::running::{Running, expiries};
 use super::watch::{Followed, Watch};
+use super::{load, now};
 use crate::admin::{self, Sources};
-use crate::config::{self, AccessLogFormat, AccessLogTarget, Config, LogLevel, Process};
+use crate::config::{AccessLogFormat, AccessLogTarget, Config, LogLevel, Process};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
 use crate::listener::bind::bind;
 use crate::snapshot::{Lasting, Snapshot, compile, names_of};
@@ -85,7 +85,7 @@ impl Control {
         ) -> impl FnOnce(E) -> StartFault {
             move |source| StartFault::System { what, source: source.into() }
         }
-        let config = config::load(path)?;
+        let config = load(path)?;
         diagnostics::say(level(config.log.level));
         let threads = threads(&config.process);
         let tickets = Tickets::new().map_err(system("the system gives no random bytes"))?;
@@ -115,7 +115,7 @@ impl Control {
     /// Reads the config anew and serves by it; or says why not, and goes on as before.
     pub(super) async fn reload(&mut self, watch: &Watch) {
         readiness::reloading();
-        match config::load(&self.path) {
+        match load(&self.path) {
             Ok(config) => {
                 follow(watch, &config);
                 self.names.follow(names_of(&config), NAMES_PATIENCE).await;

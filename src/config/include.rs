@@ -8,8 +8,11 @@ use super::model::Config;
 use super::parse;
 use crate::diagnostic::{Diagnostic, Faults, SourceFile, Spanned};
 
-/// Reads a config from its main file; an error holds every fault of every file.
-pub fn load(path: &Path) -> Result<Config, Faults> {
+/// Reads a config from its main file, as far as that goes, and gathers every fault of every file.
+///
+/// # Errors
+/// The main file cannot be read at all.
+pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Faults> {
     let main = read(path).map_err(|error| Diagnostic::anywhere(unreadable(path, &error)))?;
     let mut files = vec![main];
     let mut faults = Vec::new();
@@ -20,10 +23,7 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     }
     let (config, more) = parse::parse_all(files);
     faults.extend(more);
-    match Faults::new(config.sources.clone(), faults) {
-        Some(faults) => Err(faults),
-        None => Ok(config),
-    }
+    Ok((config, faults))
 }
 
 /// Reads a file, shown by this path and resolved from where it really lies.
@@ -126,6 +126,17 @@ mod tests {
         format!("[[site]]\nhosts = [\"{host}\"]\nroute = [{{ path = \"/\", files = {{ root = \"www\" }} }}]\n")
     }
 
+    fn good(main: &Path) -> Config {
+        let (config, faults) = load(main).unwrap();
+        assert_eq!(faults, []);
+        config
+    }
+
+    fn faulty(main: &Path) -> Faults {
+        let (config, faults) = load(main).unwrap();
+        Faults::new(config.sources, faults).unwrap()
+    }
+
     #[test]
     fn included_files_follow_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
@@ -138,7 +149,7 @@ mod tests {
         let main = folder.path().join("haechi.toml");
         fs::write(&main, MAIN).unwrap();
 
-        let config = load(&main).unwrap();
+        let config = good(&main);
         let hosts: Vec<String> = config.sites.iter().map(|site| site.hosts[0].value.to_string()).collect();
         assert_eq!(hosts, ["a", "b", "c"]);
         assert_eq!(config.files().len(), 4);
@@ -152,10 +163,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let main = folder.path().join("haechi.toml");
         fs::write(&main, MAIN).unwrap();
-        assert_eq!(load(&main).unwrap().sites.len(), 0);
+        assert_eq!(good(&main).sites.len(), 0);
 
         fs::write(&main, MAIN.replace("*.toml", "shop.toml")).unwrap();
-        let faults = load(&main).unwrap_err();
+        let faults = faulty(&main);
         let shown = folder.path().join("sites/shop.toml");
         assert!(
             faults.diagnostics()[0].message.starts_with(&format!("cannot read `{}`: No such file", shown.display()))
@@ -169,7 +180,7 @@ mod tests {
         let main = folder.path().join("haechi.toml");
         fs::write(&main, MAIN.replace("[\"sites/*.toml\"]", "[\"*.toml\", \"a.toml\"]")).unwrap();
         fs::write(folder.path().join("a.toml"), site("a")).unwrap();
-        assert_eq!(load(&main).unwrap().sites.len(), 1);
+        assert_eq!(good(&main).sites.len(), 1);
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub fn compile(
     }
 }
 
+/// The faults of the certificates and CAs that a config names which has faults of its own already.
+#[must_use]
+pub fn certificate_faults(config: &Config) -> Vec<Diagnostic> {
+    let mut certificates = Certificates::new();
+    certificates.read_all(config);
+    certificates.into_parts().0
+}
+
 struct Compiler<'c> {
     config: &'c Config,
     lasting: &'c Lasting,

@@ -13,7 +13,7 @@ mod site;
 mod upstreams;
 
 pub use certificates::Secure;
-pub use compile::compile;
+pub use compile::{certificate_faults, compile};
 pub use lasting::Lasting;
 pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField};
 pub use site::{Route, Site, TooLarge};

@@ -7,7 +7,7 @@
 //!
 //! A [`Store`] finds certificates by name, [`server_config`] joins it with a [`ServerPolicy`] and
 //! the process's [`Tickets`]; [`OutboundTls`] is the other direction. [`HandshakeFailure`] says
-//! why a handshake came to nothing, [`facts`] what one that succeeded agreed on.
+//! why a handshake came to nothing, [`facts()`] what one that succeeded agreed on.
 
 use std::sync::{Arc, LazyLock};
 

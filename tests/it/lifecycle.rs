@@ -21,11 +21,12 @@ fn check_tells_every_fault_at_once() {
         .replace(
             "servers = [\"@origin\"]",
             "servers = [\"@origin\"]\nbalance = \"fair\"\ntimeouts = { connect = \"soon\" }",
-        );
+        )
+        + "[listener.https]\nbind = [\"@https\"]\n[listener.https.tls]\ncertificates = [{ cert = \"none.crt\", key = \"none.key\" }]\n";
     let said = Haechi::plan(&text).check();
     assert_eq!(said.code, 1, "{said:?}");
     let text = said.out + &said.err;
-    for fault in ["`paths`", "`wos`", "fair", "soon"] {
+    for fault in ["`paths`", "`wos`", "fair", "soon", "none.crt"] {
         assert!(text.contains(fault), "{fault} is not told: {text}");
     }
     for line in [10, 11, 15, 16] {
