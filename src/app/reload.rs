@@ -262,12 +262,13 @@ fn prepare(
     let mut faults = Vec::new();
     let bound: BTreeSet<SocketAddr> =
         current.map(|snapshot| snapshot.binds().into_iter().map(|(bind, _)| bind).collect()).unwrap_or_default();
+    let ours = || bound.iter().copied().chain(admin);
     let mut sockets = Vec::new();
     for bind_at in config.listeners.iter().flat_map(|listener| &listener.bind) {
         if bound.contains(&bind_at.value) {
             continue;
         }
-        match bind(bind_at.value, lasting.threads) {
+        match bind(bind_at.value, lasting.threads, ours()) {
             Ok(bound) => sockets.push((bind_at.value, bound)),
             Err(fault) => faults.push(Diagnostic::error(bind_at.span, fault.to_string())),
         }
@@ -275,7 +276,7 @@ fn prepare(
     let at = &config.admin.bind;
     let mut admin_socket = None;
     if admin != Some(at.value) {
-        match bind(at.value, 1) {
+        match bind(at.value, 1, ours()) {
             Ok(mut bound) => admin_socket = bound.pop(),
             Err(fault) => faults.push(Diagnostic::error(at.span, fault.to_string())),
         }
@@ -345,6 +346,10 @@ fn follow(watch: &Watch, config: &Config) {
         config.sources.files().iter().map(|file| Followed::read(file.location(), file.text.as_bytes())).collect();
     followed.extend(config.include_folders.iter().map(|folder| Followed::folder(folder, &[".toml"])));
     followed.extend(config.referenced_files().into_iter().map(Followed::path));
+    followed.extend(config.file_roots().into_iter().map(Followed::place));
+    if !names_of(config).is_empty() {
+        followed.extend(Names::SYSTEM_FILES.map(Followed::path));
+    }
     watch.follow(followed);
 }
 

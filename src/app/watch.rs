@@ -96,6 +96,8 @@ pub struct Followed {
     path: PathBuf,
     endings: Vec<String>,
     read: Option<u64>,
+    /// Which folder it is counts, not what lies in it.
+    place: bool,
 }
 
 impl Followed {
@@ -103,13 +105,20 @@ impl Followed {
     /// It need not exist.
     #[must_use]
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), endings: Vec::new(), read: None }
+        Self { path: path.into(), endings: Vec::new(), read: None, place: false }
     }
 
     /// A file that has been read already and held `contents`: anything else there now is a change.
     #[must_use]
     pub fn read(path: impl Into<PathBuf>, contents: &[u8]) -> Self {
         Self { read: Some(xxh3_64(contents)), ..Self::path(path) }
+    }
+
+    /// A folder of which only that it is the same one matters: a deployment may have moved another to
+    /// its path, by a rename, a link or a mount.
+    #[must_use]
+    pub fn place(path: impl Into<PathBuf>) -> Self {
+        Self { place: true, ..Self::path(path) }
     }
 
     /// A folder with the names and contents of those files right in it whose names have one of
@@ -148,7 +157,7 @@ fn run(
             Ok(Order::Follow(paths)) => {
                 let now = Instant::now();
                 // Armed before the first reading: what changes after it is not missed.
-                rearm(watcher.as_mut(), &mut armed, paths::to_watch(paths.iter().map(|followed| &*followed.path)));
+                rearm(watcher.as_mut(), &mut armed, paths::to_watch(&paths));
                 prints.follow(now, paths);
                 last = prints.followed();
                 settle = Settle::new(last, now);

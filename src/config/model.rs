@@ -50,7 +50,7 @@ impl Config {
     }
 
     /// Every file and folder that the config names and that is read when it is compiled:
-    /// certificates, keys, CAs and error pages. Site roots are not among them.
+    /// certificates, keys, CAs and error pages. Those of [`Self::file_roots`] are not among them.
     #[must_use]
     pub fn referenced_files(&self) -> Vec<PathBuf> {
         let mut paths: Vec<&Path> = Vec::new();
@@ -68,6 +68,21 @@ impl Config {
         paths.sort_unstable();
         paths.dedup();
         paths.into_iter().map(Path::to_path_buf).collect()
+    }
+
+    /// The folders that files are served from; they are opened when the config is compiled.
+    #[must_use]
+    pub fn file_roots(&self) -> Vec<PathBuf> {
+        let routes = self.sites.iter().flat_map(|site| &site.routes);
+        let mut roots: Vec<PathBuf> = routes
+            .filter_map(|route| match &route.action {
+                Action::Files(files) => Some(files.root.value.clone()),
+                Action::Proxy(_) | Action::Redirect(_) | Action::Respond(_) => None,
+            })
+            .collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
     }
 }
 

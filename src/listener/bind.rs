@@ -17,12 +17,24 @@ const BACKLOG: i32 = 4096;
 /// chooses one port for all of them. An address that this host does not have yet is bound all the
 /// same (IP_FREEBIND): a VIP comes and goes. `[::]` takes no IPv4 (IPV6_V6ONLY).
 ///
-/// The sockets do not block, and their connections have TCP_NODELAY.
+/// The sockets do not block, and their connections have TCP_NODELAY. `ours` are the addresses that
+/// this process listens on: `0.0.0.0:80` may be bound while `10.0.0.1:80` is still among them.
 ///
 /// # Errors
 /// The address and the cause. An address on which this process listens already is in use too.
-pub fn bind(address: SocketAddr, threads: usize) -> Result<Vec<TcpListener>, BindFault> {
-    bind_all(address, threads).map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+pub fn bind(
+    address: SocketAddr,
+    threads: usize,
+    ours: impl IntoIterator<Item = SocketAddr>,
+) -> Result<Vec<TcpListener>, BindFault> {
+    let beside_ours = ours.into_iter().any(|other| overlap(address, other));
+    bind_all(address, threads, beside_ours).map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+}
+
+/// Whether one of two different addresses takes the other in.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes_in = one.ip().is_unspecified() != other.ip().is_unspecified();
+    one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && takes_in
 }
 
 /// An address cannot be listened on.
@@ -70,10 +82,11 @@ impl Cause {
     }
 }
 
-fn bind_all(mut address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+fn bind_all(mut address: SocketAddr, threads: usize, beside_ours: bool) -> io::Result<Vec<TcpListener>> {
     // SO_REUSEPORT lets any process of this user join in without a word, and take its share of the
-    // connections. A socket without it is refused where somebody listens.
-    if address.port() != 0 {
+    // connections. A socket without it is refused where somebody listens; we ourselves, too, so
+    // beside an address of our own there is no telling.
+    if address.port() != 0 && !beside_ours {
         bound(address, Sharing::Refused)?;
     }
     let mut sockets = Vec::new();
@@ -125,6 +138,7 @@ mod tests {
 
     use super::*;
 
+    const NONE: [SocketAddr; 0] = [];
     const ANY_PORT: &str = "127.0.0.1:0";
 
     fn address(text: &str) -> SocketAddr {
@@ -133,7 +147,7 @@ mod tests {
 
     #[test]
     fn each_thread_has_a_socket_of_the_same_port_that_does_not_block() {
-        let sockets = bind(address(ANY_PORT), 3).unwrap();
+        let sockets = bind(address(ANY_PORT), 3, NONE).unwrap();
         let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         assert_eq!(ports, [ports[0]; 3]);
         for socket in &sockets {
@@ -143,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_accepted_by_one_of_them_with_nodelay() {
-        let sockets = bind(address(ANY_PORT), 2).unwrap();
+        let sockets = bind(address(ANY_PORT), 2, NONE).unwrap();
         let mut client = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
         let accepted: Vec<_> = sockets.iter().filter_map(|socket| socket.accept().ok()).collect();
         let [(stream, _)] = &accepted[..] else { panic!("accepted {} times", accepted.len()) };
@@ -157,18 +171,32 @@ mod tests {
 
     #[test]
     fn a_port_that_another_listens_on_is_refused_even_where_it_would_be_shared() {
-        let mine = bind(address(ANY_PORT), 1).unwrap();
+        let mine = bind(address(ANY_PORT), 1, NONE).unwrap();
         let taken = mine[0].local_addr().unwrap();
-        let fault = bind(taken, 2).unwrap_err();
+        let fault = bind(taken, 2, NONE).unwrap_err();
         assert_eq!(fault.cause, Cause::InUse);
         assert_eq!(fault.to_string(), format!("{taken} cannot be listened on: a process listens there already"));
         drop(mine);
-        bind(taken, 2).unwrap();
+        bind(taken, 2, NONE).unwrap();
+    }
+
+    #[test]
+    fn an_address_may_be_widened_and_narrowed_while_it_is_ours() {
+        let narrow = bind(address(ANY_PORT), 2, NONE).unwrap();
+        let ours = narrow[0].local_addr().unwrap();
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ours.port()));
+        assert_eq!(bind(any, 2, NONE).unwrap_err().cause, Cause::InUse);
+        let wide = bind(any, 2, [ours]).unwrap();
+        drop(narrow);
+        TcpStream::connect(ours).unwrap();
+        bind(ours, 2, [any]).unwrap();
+        assert_eq!(bind(ours, 2, NONE).unwrap_err().cause, Cause::InUse);
+        drop(wide);
     }
 
     #[test]
     fn a_port_is_bound_again_while_its_old_connections_linger() {
-        let sockets = bind(address(ANY_PORT), 1).unwrap();
+        let sockets = bind(address(ANY_PORT), 1, NONE).unwrap();
         let taken = sockets[0].local_addr().unwrap();
         let mut client = TcpStream::connect(taken).unwrap();
         let (stream, _) = sockets[0].accept().unwrap();
@@ -176,14 +204,14 @@ mod tests {
         drop(stream);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         drop((sockets, client));
-        bind(taken, 1).unwrap();
+        bind(taken, 1, NONE).unwrap();
     }
 
     #[test]
     fn an_address_that_is_not_here_yet_is_bound() {
         // RFC 5737 §3 and RFC 3849: addresses that no host has.
         for vip in ["192.0.2.1:0", "[2001:db8::1]:0"] {
-            match bind(address(vip), 2) {
+            match bind(address(vip), 2, NONE) {
                 Ok(sockets) => assert_eq!(sockets.len(), 2),
                 Err(fault) => assert!(vip.starts_with('[') && fault.cause == Cause::NoSuchAddress, "{fault}"),
             }
@@ -192,9 +220,9 @@ mod tests {
 
     #[test]
     fn both_families_share_a_port() {
-        let v4 = bind(address("0.0.0.0:0"), 1).unwrap();
+        let v4 = bind(address("0.0.0.0:0"), 1, NONE).unwrap();
         let port = v4[0].local_addr().unwrap().port();
-        match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), 1) {
+        match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), 1, NONE) {
             Ok(v6) => assert_eq!(v6[0].local_addr().unwrap().port(), port),
             Err(fault) => assert_eq!(fault.cause, Cause::NoSuchAddress, "{fault}"),
         }

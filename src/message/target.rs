@@ -192,9 +192,8 @@ fn split_authority(authority: &[u8]) -> Result<(Cow<'_, str>, Option<u16>), Targ
     };
     let (host, rest) = authority.split_at(host_end);
     let port = match rest.split_first() {
-        None => None,
         // RFC 3986 §3.2.3: the port may be empty.
-        Some((b':', [])) => None,
+        None | Some((b':', [])) => None,
         Some((b':', digits)) => Some(port(digits).ok_or(TargetFault::Port)?),
         Some(_) => return Err(TargetFault::Host),
     };

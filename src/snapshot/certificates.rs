@@ -48,27 +48,12 @@ impl Certificates {
         tickets: &Tickets,
         before: Option<&Listener>,
     ) -> Option<Secure> {
-        let spec = StoreSpec {
-            certificates: tls.certificates.iter().map(|pair| pair_of(&pair.value)).collect(),
-            directory: tls.directory.as_ref().map(|directory| directory.value.clone()),
-        };
+        if tls.certificates.is_empty() && tls.directory.is_none() {
+            // The config's own check has told of it.
+            return None;
+        }
         let before = before.and_then(|listener| listener.tls.as_ref()).map(|secure| &*secure.store);
-        let store = match Store::load(&spec, before) {
-            Ok(store) => {
-                self.warn_of(&store, tls);
-                Some(Arc::new(store))
-            }
-            Err(faults) => {
-                for fault in faults {
-                    let span = span_of(&fault, tls);
-                    self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()));
-                }
-                None
-            }
-        };
-        // The CA is read even where a certificate is at fault: all faults are told at once.
-        let client_auth = self.client_auth(tls)?;
-        let store = store?;
+        let (store, client_auth) = self.read(tls, before)?;
         let policy = ServerPolicy {
             min_version: match tls.min_version {
                 TlsVersion::Tls12 => MinVersion::Tls12,
@@ -85,6 +70,30 @@ impl Certificates {
                 None
             }
         }
+    }
+
+    /// The files that the TLS of a listener names.
+    fn read(&mut self, tls: &config::Tls, before: Option<&Store>) -> Option<(Arc<Store>, ClientAuth)> {
+        let spec = StoreSpec {
+            certificates: tls.certificates.iter().map(|pair| pair_of(&pair.value)).collect(),
+            directory: tls.directory.as_ref().map(|directory| directory.value.clone()),
+        };
+        let store = match Store::load(&spec, before) {
+            Ok(store) => {
+                self.warn_of(&store, tls);
+                Some(Arc::new(store))
+            }
+            Err(faults) => {
+                for fault in faults {
+                    let span = span_of(&fault, tls);
+                    self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()));
+                }
+                None
+            }
+        };
+        // The CA is read even where a certificate is at fault: all faults are told at once.
+        let client_auth = self.client_auth(tls)?;
+        Some((store?, client_auth))
     }
 
     /// A certificate that is out of date is shown all the same: a restart must not end a service

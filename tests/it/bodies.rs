@@ -67,6 +67,22 @@ fn an_answer_before_the_body_reaches_a_client_that_still_sends() {
 }
 
 #[test]
+fn an_answer_before_a_small_body_keeps_the_connection_as_it_says() {
+    let origin = Origin::before_body(|_, wire| {
+        let _ = wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        Next::Close
+    });
+    let (_haechi, http) = before(&origin);
+    let mut wire = wire(http);
+    for _ in 0..20 {
+        wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n").unwrap();
+        let response = wire.read_response("POST").unwrap();
+        assert_eq!((response.status, response.field("connection")), (200, None));
+        wire.send([b'x'; 3000]).unwrap();
+    }
+}
+
+#[test]
 fn both_directions_run_at_once() {
     // The origin sends each piece back before the next one is on its way.
     let origin = Origin::before_body(|_, wire| {

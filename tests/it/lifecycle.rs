@@ -21,11 +21,12 @@ fn check_tells_every_fault_at_once() {
         .replace(
             "servers = [\"@origin\"]",
             "servers = [\"@origin\"]\nbalance = \"fair\"\ntimeouts = { connect = \"soon\" }",
-        );
+        )
+        + "[listener.https]\nbind = [\"@https\"]\n[listener.https.tls]\ncertificates = [{ cert = \"none.crt\", key = \"none.key\" }]\n";
     let said = Haechi::plan(&text).check();
     assert_eq!(said.code, 1, "{said:?}");
     let text = said.out + &said.err;
-    for fault in ["`paths`", "`wos`", "fair", "soon"] {
+    for fault in ["`paths`", "`wos`", "fair", "soon", "none.crt"] {
         assert!(text.contains(fault), "{fault} is not told: {text}");
     }
     for line in [10, 11, 15, 16] {
@@ -136,6 +137,8 @@ fn sigterm_lets_exchanges_end_and_takes_no_new_ones() {
     eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
     haechi.signal(Signal::TERM);
     within(Duration::from_secs(10), "nobody is let in", || Wire::connect(http).is_err().then_some(()));
+    assert_eq!(get(haechi.admin(), "/healthz").status, 503, "who asks is sent elsewhere");
+    assert_eq!(haechi.status()["phase"], "draining");
     assert!(idle.wire().is_closed(), "an idle connection is let go");
     assert!(haechi.runs(), "it waits for the exchange");
     release.send(()).unwrap();

@@ -112,6 +112,29 @@ fn a_connection_without_a_request_is_closed_in_silence() {
 }
 
 #[test]
+fn a_tunnel_ends_when_neither_side_says_anything() {
+    let origin = Origin::start(|_, wire| {
+        let _ = wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+        while let Ok(word) = wire.read_exact(4) {
+            let _ = wire.send(word);
+        }
+        Next::Close
+    });
+    let (haechi, http) = limited(&origin, "timeouts = { tunnel = \"1s\", idle = \"200ms\" }");
+    let mut wire = Wire::connect(http).unwrap();
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n").unwrap();
+    assert_eq!(wire.read_response("GET").unwrap().status, 101);
+    for _ in 0..5 {
+        pace(Duration::from_millis(300));
+        wire.send("ping").unwrap();
+        assert_eq!(wire.read_exact(4).unwrap(), b"ping", "it lives as long as it is used");
+    }
+    assert!(wire.patience(Duration::from_secs(5)).is_closed());
+    eventually("the origin is let go", || (origin.open_connections() == 0).then_some(()));
+    assert_eq!(haechi.metric("haechi_client_timeouts_total", &[("phase", "tunnel")]), Some(1.0));
+}
+
+#[test]
 fn a_client_that_does_not_read_is_cut() {
     let origin = flood();
     let (_haechi, http) = limited(&origin, "timeouts = { send = \"500ms\" }");

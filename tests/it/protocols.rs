@@ -130,6 +130,26 @@ fn http_2_carries_bodies_fields_and_refusals() {
 }
 
 #[test]
+fn http_2_answers_before_the_body_is_there() {
+    let origin = Origin::before_body(|_, wire| {
+        let _ = wire.send(answer(403, "not you"));
+        Next::Close
+    });
+    let (plan, _) = encrypted(&origin, "[listener.https.limits]\nbody = \"10MiB\"\n");
+    fs::write(plan.dir().join("large"), vec![b'x'; 11 << 20]).unwrap();
+    fs::write(plan.dir().join("small"), vec![b'x'; 5 << 20]).unwrap();
+    let haechi = plan.start();
+    for (file, status) in [("large", "413"), ("small", "403")] {
+        let data = format!("@{}", haechi.dir().join(file).display());
+        for _ in 0..5 {
+            let flags = ["--http2", "--data-binary", &data, "-o", "/dev/null", "-w", "%{http_code}"];
+            let said = curl_to(&haechi, haechi.at("https"), "shop.example", "/", &flags);
+            assert_eq!(said.out, status, "{file}: {}", said.err);
+        }
+    }
+}
+
+#[test]
 fn alpn_settles_the_protocol_and_sni_the_certificate() {
     let origin = Origin::named("hello");
     let (plan, _) = encrypted(&origin, "");

@@ -211,6 +211,32 @@ fn a_swapped_link_is_an_edit() {
 }
 
 #[test]
+fn a_site_s_folder_may_be_a_link_that_a_deployment_swaps() {
+    let text = "[listener.http]\nbind = [\"@http\"]\n[[site]]\nhosts = [\"*\"]\n[[site.route]]\npath = \"/\"\nfiles = { root = \"current\" }\n";
+    let plan = Haechi::plan(text).file("one/index.html", "one").file("two/index.html", "two");
+    symlink("one", plan.dir().join("current")).unwrap();
+    let haechi = plan.start();
+    let http = haechi.at("http");
+    assert_eq!(get(http, "/").text(), "one");
+    symlink("two", haechi.dir().join("next")).unwrap();
+    fs::rename(haechi.dir().join("next"), haechi.dir().join("current")).unwrap();
+    eventually("the new release", || (get(http, "/").text() == "two").then_some(()));
+}
+
+#[test]
+fn a_listener_may_be_opened_to_every_address_and_shut_again() {
+    let origin = Origin::named("old");
+    let mut haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    let http = haechi.at("http");
+    let mut kept = Client::connect(http).unwrap();
+    let any = SocketAddr::from(([0, 0, 0, 0], http.port())).to_string();
+    for text in [PROXY.replace("@http", &any), PROXY.to_owned()] {
+        haechi.edit(&text);
+        assert_eq!((kept.get("/").text().as_str(), get(http, "/").text().as_str()), ("old", "old"));
+    }
+}
+
+#[test]
 fn sighup_reloads() {
     let origin = Origin::named("old");
     let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();

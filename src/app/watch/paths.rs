@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, path};
 
+use super::Followed;
+
 /// Beyond this many the rest is only looked at; the kernel's own limit is often 8192 for a user.
 const MOST: usize = 4096;
 
@@ -11,13 +13,16 @@ const MOST: usize = 4096;
 const MOST_LINKS: usize = 40;
 
 /// For each path: itself, its folder, and the folder of each symbolic link on the way to it.
-/// Folders come first, they see the most.
-pub(super) fn to_watch<'a>(followed: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+/// Folders come first, they see the most. What happens in a place does not matter.
+pub(super) fn to_watch(followed: &[Followed]) -> Vec<PathBuf> {
     let mut folders = BTreeSet::new();
     let mut files = BTreeSet::new();
-    for path in followed {
-        let Ok(path) = path::absolute(path) else { continue };
-        files.insert(walk(&path, &mut folders));
+    for one in followed {
+        let Ok(path) = path::absolute(&one.path) else { continue };
+        let end = walk(&path, &mut folders);
+        if !one.place {
+            files.insert(end);
+        }
     }
     files.retain(|file| !folders.contains(file));
     folders.into_iter().chain(files).take(MOST).collect()
@@ -73,7 +78,7 @@ mod tests {
         symlink("..data/haechi.toml", root.join("mount/haechi.toml")).unwrap();
         symlink(root.join("mount/haechi.toml"), root.join("etc/haechi.toml")).unwrap();
 
-        let watched = to_watch([&*root.join("etc/haechi.toml")].into_iter());
+        let watched = to_watch(&[Followed::path(root.join("etc/haechi.toml")), Followed::place(root.join("mount/v1"))]);
 
         let expected = ["etc", "mount", "mount/v1", "mount/v1/haechi.toml"].map(|path| root.join(path));
         assert_eq!(watched, expected);
@@ -85,13 +90,13 @@ mod tests {
         let root = root.path().canonicalize().unwrap();
         symlink("b", root.join("a")).unwrap();
         symlink("a", root.join("b")).unwrap();
-        assert!(to_watch([&*root.join("a")].into_iter()).contains(&root));
+        assert!(to_watch(&[Followed::path(root.join("a"))]).contains(&root));
     }
 
     #[test]
     fn a_file_that_is_not_there_has_its_folder_watched() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
-        assert_eq!(to_watch([&*root.join("later")].into_iter()), [root.clone(), root.join("later")]);
+        assert_eq!(to_watch(&[Followed::path(root.join("later"))]), [root.clone(), root.join("later")]);
     }
 }

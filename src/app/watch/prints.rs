@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 use xxhash_rust::xxh3::Xxh3;
@@ -65,9 +65,9 @@ impl Prints {
         whole(&self.followed)
     }
 
-    /// The paths that are followed.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.iter().map(|followed| &*followed.path)
+    /// What is followed.
+    pub(super) fn paths(&self) -> &[Followed] {
+        &self.paths
     }
 }
 
@@ -101,6 +101,7 @@ struct Known {
 impl Files {
     fn print(&mut self, now: Instant, followed: &Followed) -> u64 {
         match fs::metadata(&followed.path) {
+            Ok(metadata) if followed.place => identity(&metadata),
             Ok(metadata) if metadata.is_dir() => self.folder(now, followed),
             Ok(metadata) => self.file(now, &followed.path, &metadata),
             Err(fault) => absent(&fault),
@@ -171,6 +172,16 @@ impl Stamp {
             metadata.ctime_nsec().into(),
         ])
     }
+}
+
+/// Which folder it is. Its birth counts too: a new one often gets the number of one that was removed.
+fn identity(metadata: &Metadata) -> u64 {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let mut hash = Xxh3::new();
+    hash.write_u64(metadata.dev());
+    hash.write_u64(metadata.ino());
+    hash.write_u128(born.map_or(0, |born| born.as_nanos()));
+    hash.digest()
 }
 
 fn is_wanted(name: &[u8], endings: &[String]) -> bool {

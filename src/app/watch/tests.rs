@@ -180,7 +180,7 @@ fn the_kernel_tells_of_edits_renames_and_swapped_links_but_not_of_reading() {
     let mut watcher = kernel_events(orders);
     let mut armed = Vec::new();
     let mut after = |what: &dyn Fn()| {
-        rearm(watcher.as_mut(), &mut armed, paths::to_watch([&*folder.path("haechi.toml")].into_iter()));
+        rearm(watcher.as_mut(), &mut armed, paths::to_watch(&[Followed::path(folder.path("haechi.toml"))]));
         while inbox.try_recv().is_ok() {}
         what();
         inbox.recv_timeout(PATIENCE).is_ok()
@@ -200,4 +200,21 @@ fn the_kernel_tells_of_edits_renames_and_swapped_links_but_not_of_reading() {
     for reading in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read] {
         assert!(!may_change_contents(EventKind::Access(reading)));
     }
+}
+
+#[tokio::test]
+async fn another_folder_at_a_place_is_a_change_and_what_lies_in_it_is_none() {
+    let folder = Folder::with(&[("one/index.html", "1"), ("two/index.html", "2")]);
+    symlink("one", folder.path("current")).unwrap();
+    let mut watch = Watch::start().unwrap();
+    watch.follow(vec![Followed::place(folder.path("current"))]);
+    folder.write("one/index.html", "changed");
+    folder.write("one/more.html", "");
+    stays(&mut watch).await;
+    symlink("two", folder.path("next")).unwrap();
+    fs::rename(folder.path("next"), folder.path("current")).unwrap();
+    changes(&mut watch).await;
+    fs::remove_dir_all(folder.path("two")).unwrap();
+    folder.write("two/index.html", "another");
+    changes(&mut watch).await;
 }

@@ -170,7 +170,7 @@ pub struct Request<'r> {
 
 /// A folder that is served. Immutable, shared by every thread.
 ///
-/// The folder is opened once: another that is moved to its path is seen by the next reload.
+/// The folder is opened once; another that is moved to its path is a reason to reload.
 #[derive(Debug)]
 pub struct Root {
     /// Tells this root's entries in [`Files`] from every other's, those of older snapshots included.

@@ -136,7 +136,6 @@ impl<'s> Turn<'_, 's> {
         let patience = self.listener.timeouts.send;
         let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(connection, &mut response.body, out, patience).await;
-        let over = RequestBody::H1(connection).is_over();
         let ended = Ended {
             status: response.head.status,
             bytes_in: RequestBody::H1(connection).received(),
@@ -146,7 +145,9 @@ impl<'s> Turn<'_, 's> {
         };
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
-        end_of(&sent, keep && over)
+        drop(response.body);
+        let keep = keep && sent.fault.is_none() && outlasted(&mut RequestBody::H1(connection)).await;
+        end_of(&sent, keep)
     }
 
     /// Answers a head that cannot be understood, and closes: where the next request would begin
@@ -198,6 +199,25 @@ async fn drained(body: &mut RequestBody<'_>) -> bool {
             if passed > DRAINED {
                 break;
             }
+        }
+        std::task::Poll::Ready(body.is_over())
+    })
+    .await
+}
+
+/// Waits for the end of a body whose answer was over first, where little of it is left: the client
+/// was told that the connection is kept. Whether the end came.
+async fn outlasted(body: &mut RequestBody<'_>) -> bool {
+    let left = body.declared_length().map_or(0, |length| length.saturating_sub(body.received()));
+    if body.waits_for_continue() || left > DRAINED as u64 {
+        return body.is_over();
+    }
+    let mut passed = 0;
+    std::future::poll_fn(|cx| {
+        while passed <= DRAINED && std::task::ready!(body.poll_fill(cx)).unwrap_or(false) {
+            let n = body.data().len();
+            body.consume(n);
+            passed += n;
         }
         std::task::Poll::Ready(body.is_over())
     })

@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -280,7 +280,32 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     }
     serve::finish(worker, listener, &exchange, &head, &ended);
     worker.local.keep_head(response.head);
+    drop(response.body);
+    if sent.fault.is_none() {
+        linger(&mut RequestBody::H2(&mut body)).await;
+    }
 }
+
+/// Gives a client that still sends the time to see its answer: dropped, the stream tells it to stop
+/// (RFC 9113 §8.1), and a client that is told in the middle of a write may forget to read.
+async fn linger(body: &mut RequestBody<'_>) {
+    let deadline = Deadline::default();
+    deadline.set(GOODBYE);
+    let mut passed = 0;
+    let over = poll_fn(|cx| {
+        while passed < MOST_PASSED && ready!(body.poll_fill(cx)).unwrap_or(false) {
+            let n = body.data().len();
+            body.consume(n);
+            passed += n;
+        }
+        Poll::Ready(())
+    });
+    // Late or over, there is nothing more to be said.
+    let _ = deadline.within(over).await;
+}
+
+/// Bytes of a body that nobody wants any more which a client may still send.
+const MOST_PASSED: usize = 1024 * 1024;
 
 fn now() -> (std::time::Instant, std::time::SystemTime) {
     (std::time::Instant::now(), std::time::SystemTime::now())

@@ -141,9 +141,12 @@ impl<'s> Candidates<'s, '_> {
 }
 
 /// Whether `left` has less to do for its weight than `right`, the exchange to come included.
-/// `None`: as much.
+/// `None`: as much, or nothing either: a light server that rests is not passed over for ever.
 fn less_loaded(left: (u32, u32), right: (u32, u32)) -> Option<bool> {
     let ((left_active, left_weight), (right_active, right_weight)) = (left, right);
+    if left_active == 0 && right_active == 0 {
+        return None;
+    }
     let left = (u64::from(left_active) + 1) * u64::from(right_weight);
     let right = (u64::from(right_active) + 1) * u64::from(left_weight);
     (left != right).then_some(left < right)

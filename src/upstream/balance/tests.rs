@@ -186,6 +186,14 @@ fn idle_servers_share_what_least_conn_gives() {
 }
 
 #[test]
+fn idle_servers_share_by_weight_what_random_gives() {
+    let servers = servers(&[3, 1]);
+    let balance = Balance::Random(Random::new(1));
+    let first = (0..1_000).filter(|_| balance.pick(&servers, THREAD, &client(1), &[]).unwrap().state.id == 0).count();
+    assert!((680..820).contains(&first), "{first} of 1000 for a weight of 3 in 4");
+}
+
+#[test]
 fn turns_are_smooth_and_threads_start_apart() {
     let servers = servers(&[5, 1, 1]);
     let balance = Balance::RoundRobin(RoundRobin::new(&servers, 2));

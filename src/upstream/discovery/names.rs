@@ -34,40 +34,35 @@ struct Order {
 }
 
 impl Names {
+    /// What [`Self::system`] reads at each [`Self::follow`].
+    pub const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
+
     /// Asks as the system is configured: /etc/hosts first, then the name servers and search domains
-    /// of /etc/resolv.conf, both as they are now. Without a readable resolv.conf only /etc/hosts
-    /// answers. To be called on the control thread's runtime.
+    /// of /etc/resolv.conf, both as they are at the last [`Self::follow`]. Without a readable
+    /// resolv.conf only /etc/hosts answers. To be called on the control thread's runtime.
     ///
     /// # Errors
     ///
     /// Where the resolver cannot be built.
     pub fn system() -> Result<Self, NamesError> {
-        let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
-            tracing::warn!(%error, "resolv.conf cannot be used, names are looked up in /etc/hosts only");
-            TokioResolver::builder_with_config(
-                ResolverConfig::from_name_servers(Vec::new()),
-                TokioRuntimeProvider::default(),
-            )
-        });
-        let options = builder.options_mut();
-        // IPv6 only where there is no IPv4, so that a server with both counts once.
-        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-        // The table keeps the answers.
-        options.cache_size = 0;
-        Ok(Self::with(builder.build().map_err(NamesError)?))
+        Self::with(system_resolver)
     }
 
-    /// Asks this resolver.
-    #[must_use]
-    pub fn with(resolver: TokioResolver) -> Self {
+    /// Asks the resolver that `build` makes, a new one for each [`Self::follow`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the first `build`.
+    pub fn with(build: impl Fn() -> Result<TokioResolver, NamesError> + Send + 'static) -> Result<Self, NamesError> {
         let (orders, order_queue) = mpsc::channel(4);
         let (publish, addresses) = watch::channel(Arc::default());
-        tokio::spawn(run(resolver, order_queue, publish));
-        Self { orders, addresses }
+        tokio::spawn(run(build()?, build, order_queue, publish));
+        Ok(Self { orders, addresses })
     }
 
-    /// Follows these names and no others; returns when a first lookup of each has ended, well or
-    /// not, and after `wait` at the latest. Names that were followed before keep their addresses.
+    /// Follows these names and no others, each of them asked for anew; returns when a first lookup of
+    /// each has ended, well or not, and after `wait` at the latest. Names that were followed before
+    /// keep their addresses until their answer comes.
     pub async fn follow(&self, names: impl IntoIterator<Item = Arc<str>>, wait: Duration) {
         let (settled, is_settled) = oneshot::channel();
         let order = Order { names: names.into_iter().collect(), settled };
@@ -94,7 +89,28 @@ impl Names {
     }
 }
 
-async fn run(resolver: TokioResolver, mut orders: mpsc::Receiver<Order>, publish: watch::Sender<Arc<Addresses>>) {
+fn system_resolver() -> Result<TokioResolver, NamesError> {
+    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
+        tracing::warn!(%error, "resolv.conf cannot be used, names are looked up in /etc/hosts only");
+        TokioResolver::builder_with_config(
+            ResolverConfig::from_name_servers(Vec::new()),
+            TokioRuntimeProvider::default(),
+        )
+    });
+    let options = builder.options_mut();
+    // IPv6 only where there is no IPv4, so that a server with both counts once.
+    options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+    // The table keeps the answers.
+    options.cache_size = 0;
+    builder.build().map_err(NamesError)
+}
+
+async fn run(
+    mut resolver: TokioResolver,
+    build: impl Fn() -> Result<TokioResolver, NamesError>,
+    mut orders: mpsc::Receiver<Order>,
+    publish: watch::Sender<Arc<Addresses>>,
+) {
     let mut table = Table::default();
     let mut lookups = JoinSet::new();
     let mut asked = HashMap::new();
@@ -123,6 +139,10 @@ async fn run(resolver: TokioResolver, mut orders: mpsc::Receiver<Order>, publish
                 let Some(order) = order else {
                     return;
                 };
+                match build() {
+                    Ok(built) => resolver = built,
+                    Err(error) => tracing::warn!(%error, "names are looked up as before"),
+                }
                 table.follow(Instant::now().into_std(), order.names);
                 waiting = Some(order.settled);
                 // What is not followed any more goes in silence: no server has that name.

@@ -78,10 +78,13 @@ pub enum Output {
 }
 
 impl Table {
-    /// Keeps these names and no others; new ones are due now.
+    /// Keeps these names and no others; all are due now, and those that stay keep their addresses.
     pub fn follow(&mut self, now: Instant, names: impl IntoIterator<Item = Arc<str>>) {
         let wanted: HashSet<Arc<str>> = names.into_iter().collect();
         self.names.retain(|name, _| wanted.contains(name));
+        for entry in self.names.values_mut() {
+            entry.due = entry.due.map(|_| now);
+        }
         for name in wanted {
             self.names.entry(name).or_insert_with(|| Entry {
                 addresses: [].into(),

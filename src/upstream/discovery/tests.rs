@@ -65,7 +65,7 @@ fn ip(last: u8) -> Ipv4Addr {
 #[tokio::test]
 async fn a_name_follows_its_zone() {
     let (zone, resolver) = Zone::serve(&[ip(2), ip(1)]).await;
-    let names = Names::with(resolver);
+    let names = Names::with(move || Ok(resolver.clone())).unwrap();
     let mut changes = names.changes();
     names.follow(["was.test".into()], LONG).await;
     assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(1)), ip(2).into()]);
@@ -85,13 +85,28 @@ async fn a_name_follows_its_zone() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_holds_nothing_up_and_may_come_later() {
     let (zone, resolver) = Zone::serve(&[]).await;
-    let names = Names::with(resolver);
+    let names = Names::with(move || Ok(resolver.clone())).unwrap();
     let mut changes = names.changes();
     tokio::time::timeout(LONG, names.follow(["was.test".into()], LONG * 2)).await.expect("settled by the failure");
     assert!(names.addresses().of("was.test").is_empty());
     zone.set(&[ip(1)]);
     tokio::time::timeout(LONG, changes.changed()).await.expect("it is asked for again").unwrap();
     assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(1))]);
+}
+
+#[tokio::test]
+async fn a_reload_asks_anew_and_of_a_new_resolver() {
+    let ((_, old), (_, new)) = (Zone::serve(&[ip(1)]).await, Zone::serve(&[ip(2)]).await);
+    let resolvers = Mutex::new(vec![new, old.clone(), old]);
+    let names = Names::with(move || Ok(resolvers.lock().unwrap().pop().unwrap())).unwrap();
+    let mut changes = names.changes();
+    names.follow(["was.test".into()], LONG).await;
+    assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(1))]);
+    changes.borrow_and_update();
+    // The second resolver that `with` was given is the one of the first order, so this is the third.
+    names.follow(["was.test".into()], LONG).await;
+    tokio::time::timeout(LONG, changes.changed()).await.expect("it is asked for again").unwrap();
+    assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(2))]);
 }
 
 #[tokio::test]
