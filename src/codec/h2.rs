@@ -1,6 +1,6 @@
 //! From the fields of an HTTP/2 request to a head (RFC 9113 §8.3).
 
-use super::h1::HeadLimits;
+use super::h1::{FramingFault, HeadLimits, refuse_lookalike};
 use crate::head::{Known, Method, RequestHead, Version};
 
 /// Why a request's fields make no head. The crate has refused malformed pseudo-fields and
@@ -25,6 +25,9 @@ pub enum StreamFault {
     /// A longer target than the listener allows.
     #[error("target is too long")]
     TargetTooLong,
+    /// A field that a server behind may take for the length of the body.
+    #[error("ambiguous request framing")]
+    Framing(#[from] FramingFault),
 }
 
 impl StreamFault {
@@ -38,6 +41,7 @@ impl StreamFault {
             Self::Method => "method",
             Self::TooManyFields => "too_many_fields",
             Self::TargetTooLong => "target_too_long",
+            Self::Framing(fault) => fault.name(),
         }
     }
 
@@ -45,7 +49,7 @@ impl StreamFault {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::HostMissing | Self::HostRepeated | Self::HostDiffers => 400,
+            Self::HostMissing | Self::HostRepeated | Self::HostDiffers | Self::Framing(_) => 400,
             Self::Method => 405,
             Self::TooManyFields => 431,
             Self::TargetTooLong => 414,
@@ -69,7 +73,10 @@ pub fn read(parts: &http::request::Parts, limits: &HeadLimits, head: &mut Reques
     read_host(parts, head)?;
     for (name, value) in &parts.headers {
         if name != http::header::HOST {
-            head.fields.push(name.as_str(), value.as_bytes());
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            let known = Known::of(name);
+            refuse_lookalike(known, name)?;
+            head.fields.push_known(known, name, value);
         }
     }
     if matches!(head.method, Method::Connect | Method::Trace) {

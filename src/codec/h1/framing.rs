@@ -84,7 +84,7 @@ impl Lengths {
 /// Refuses a name that is none of the framing fields but has their letters: `Content_Length` and
 /// the like become the real ones behind gateways that map `_`, `.` or other marks to `-`.
 #[inline]
-pub(super) fn refuse_lookalike(known: Known, name: &[u8]) -> Result<(), FramingFault> {
+pub(in crate::codec) fn refuse_lookalike(known: Known, name: &[u8]) -> Result<(), FramingFault> {
     let same = |letters: &[u8]| {
         name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).eq(letters.iter().copied())
     };

@@ -22,6 +22,7 @@ mod write;
 pub use body::{BodyDecoder, Run, may_trail};
 pub use fault::{BodyFault, FieldFault, FramingFault, RequestFault, ResponseFault};
 pub use framing::Framing;
+pub(super) use framing::refuse_lookalike;
 pub use request::{Request, parse_request};
 pub use response::{Response, parse_response};
 pub use write::{
