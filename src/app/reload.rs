@@ -108,6 +108,7 @@ impl Control {
         let mut control =
             Self { path, lasting, running, config, names, checks: Checks::new(), plane, log, metrics, admin };
         control.commit(prepared).await;
+        control.accept();
         control.follow(watch);
         Ok(control)
     }
@@ -154,6 +155,7 @@ impl Control {
         }
         self.config = config;
         self.commit(prepared).await;
+        self.accept();
         let generation = self.running.snapshot.load().generation;
         tracing::info!(generation, "config taken into use");
     }
@@ -177,8 +179,8 @@ impl Control {
             tracing::warn!("{}", self.config.sources.render(warning));
         }
         self.metrics.set_certificates(expiries(&snapshot));
-        self.metrics.config_taken(snapshot.generation, wall());
-        self.running.take(Arc::clone(&snapshot), wall());
+        self.metrics.serves(snapshot.generation);
+        self.running.serve(Arc::clone(&snapshot));
         self.lasting.prune(&snapshot);
         if let Some(socket) = admin {
             match Admin::start(self.config.admin.bind.value, socket, Arc::clone(&self.admin.sources)) {
@@ -186,6 +188,12 @@ impl Control {
                 Err(error) => tracing::error!(%error, "the admin listener stays where it was"),
             }
         }
+    }
+
+    /// The newest config is what is served.
+    fn accept(&self) {
+        self.metrics.config_taken(wall());
+        self.running.take(wall());
     }
 
     fn follow(&self, watch: &Watch) {

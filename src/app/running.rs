@@ -47,8 +47,12 @@ impl Running {
     }
 
     /// From now on this is served.
-    pub fn take(&self, snapshot: Arc<Snapshot>, at: SystemTime) {
+    pub fn serve(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.store(snapshot);
+    }
+
+    /// The newest config is what is served.
+    pub fn take(&self, at: SystemTime) {
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Taken { at, last_error: None };
     }
 
@@ -151,4 +155,27 @@ fn certificates(snapshot: &Snapshot) -> Vec<CertificateStatus> {
 
 fn now() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::error_page::ErrorPages;
+
+    fn snapshot(generation: u64) -> Arc<Snapshot> {
+        let error_pages = ErrorPages::default();
+        Arc::new(Snapshot { generation, listeners: vec![], upstreams: vec![], warnings: vec![], error_pages })
+    }
+
+    #[test]
+    fn new_addresses_of_servers_do_not_hide_that_the_newest_config_was_refused() {
+        let (now, wall) = now();
+        let running = Running::new("haechi.toml".into(), snapshot(1), now, wall);
+        running.refuse("broken".to_owned());
+        running.serve(snapshot(2));
+        let status = running.status();
+        assert_eq!((status.generation, status.config.last_error.as_deref()), (2, Some("broken")));
+        running.take(wall);
+        assert_eq!(running.status().config.last_error, None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use super::Listener;
@@ -150,7 +151,11 @@ impl Certificates {
             return Some(before.clone());
         }
         match OutboundTls::load(&spec) {
-            Ok(tls) => Some(Outbound { tls: Arc::new(tls), files: contents(&spec), spec }),
+            Ok(tls) => {
+                static NEXT: AtomicU64 = AtomicU64::new(1);
+                let number = NEXT.fetch_add(1, Relaxed);
+                Some(Outbound { number, tls: Arc::new(tls), files: contents(&spec), spec })
+            }
             Err(fault) => {
                 let span = tls
                     .ca

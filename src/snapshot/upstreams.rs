@@ -117,14 +117,38 @@ fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound
 /// Connections made with other trust or another name must not be mixed. Within one process only.
 fn recipe(written: &config::Upstream, protocol: Protocol, outbound: Option<&Outbound>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match outbound {
-        None => 0_u8.hash(&mut hasher),
-        Some(outbound) => {
-            // Unchanged settings keep their object, so its place tells them from others.
-            Arc::as_ptr(&outbound.tls).addr().hash(&mut hasher);
-        }
-    }
+    // Unchanged settings keep their object and its number.
+    outbound.map_or(0, |outbound| outbound.number).hash(&mut hasher);
     written.name.value.hash(&mut hasher);
     protocol.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::compile;
+    use crate::tls::Tickets;
+
+    #[test]
+    fn other_tls_is_another_recipe_even_where_it_lies_in_the_same_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("haechi.toml");
+        let lasting = Lasting::new(1, Tickets::new().unwrap());
+        let mut recipes = Vec::new();
+        for at in 0..20 {
+            let text = format!(
+                "[listener.http]\nbind = [\"127.0.0.1:80\"]\n[upstream.was]\nservers = [\"127.0.0.1:443\"]\n\
+                 tls = {{ server_name = \"s{at}.example\" }}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            let config = config::load(&path).unwrap();
+            // What was compiled before is gone, and its memory is used again.
+            let snapshot = compile(&config, &lasting, &Addresses::default(), None, Instant::now()).unwrap();
+            recipes.push(snapshot.upstreams[0].recipe);
+        }
+        recipes.sort_unstable();
+        recipes.dedup();
+        assert_eq!(recipes.len(), 20);
+    }
 }

@@ -65,10 +65,14 @@ impl Control {
         })
     }
 
-    /// A config was taken and is served from now on as this generation.
-    pub fn config_taken(&self, generation: u64, now: SystemTime) {
-        self.taken.increment(1);
+    /// This generation is served from now on.
+    pub fn serves(&self, generation: u64) {
         self.generation.set(generation as f64);
+    }
+
+    /// The newest config was taken.
+    pub fn config_taken(&self, now: SystemTime) {
+        self.taken.increment(1);
         self.last_ok.set(1.0);
         self.last_ok_time.set(since_1970(now));
     }
@@ -144,11 +148,13 @@ mod tests {
     #[test]
     fn a_refused_config_is_seen_and_a_taken_one_clears_it() {
         let control = Control::new(UNIX_EPOCH + Duration::from_secs(5));
-        control.config_taken(1, UNIX_EPOCH + Duration::from_secs(9));
+        control.serves(1);
+        control.config_taken(UNIX_EPOCH + Duration::from_secs(9));
         control.config_refused();
         assert_eq!(value(&control, names::CONFIG_LAST_OK.name, &[]), Some(0.0));
         assert_eq!(value(&control, names::CONFIG_RELOADS.name, &["failure"]), Some(1.0));
-        control.config_taken(2, UNIX_EPOCH + Duration::from_secs(11));
+        control.serves(2);
+        control.config_taken(UNIX_EPOCH + Duration::from_secs(11));
         assert_eq!(value(&control, names::CONFIG_LAST_OK.name, &[]), Some(1.0));
         assert_eq!(value(&control, names::CONFIG_RELOADS.name, &["success"]), Some(2.0));
         assert_eq!(value(&control, names::CONFIG_GENERATION.name, &[]), Some(2.0));

@@ -15,6 +15,8 @@ use crate::tls::{OutboundSpec, OutboundTls};
 /// TLS to the servers of an upstream.
 #[derive(Clone, Debug)]
 pub struct Outbound {
+    /// Tells it from every other that this process has made.
+    pub number: u64,
     /// What is trusted, shown and asked for.
     pub tls: Arc<OutboundTls>,
     /// What it was made of, and what the files held: the same again needs no new one.

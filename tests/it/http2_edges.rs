@@ -170,3 +170,16 @@ fn what_is_no_http_2_is_no_timeout() {
     eventually("the connection is over", || closed().then_some(()));
     assert_eq!(haechi.metric("haechi_client_timeouts_total", &[("phase", "head")]), Some(0.0));
 }
+
+#[test]
+fn fields_that_look_like_framing_are_refused() {
+    let origin = Origin::named("origin");
+    let haechi = before(&origin, "", PROXIED);
+    for name in ["transfer_encoding", "content_length", "content.length"] {
+        let mut client = Frames::connect(&haechi);
+        let field = [&[0, u8::try_from(name.len()).unwrap()], name.as_bytes(), &[7], b"chunked"].concat();
+        client.request(1, GET, END_STREAM, &field);
+        assert_eq!(client.next_of(HEADERS).unwrap().status(), Some(400), "{name}");
+    }
+    assert!(origin.arrivals().is_empty(), "{:?}", origin.arrivals());
+}

@@ -317,3 +317,35 @@ fn a_client_that_runs_out_of_time_is_counted_by_phase() {
         });
     }
 }
+
+#[test]
+fn a_stalled_body_holds_no_large_block() {
+    let origin = Origin::before_body(|arrival, wire| {
+        if arrival.method == "GET" {
+            let _ = wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+            let _ = wire.send(vec![b'x'; 900_000]);
+        }
+        // Until the client goes.
+        let _ = wire.stream().set_read_timeout(None);
+        while std::io::Read::read(&mut wire.stream(), &mut [0; 4096]).is_ok_and(|length| length > 0) {}
+        Next::Close
+    });
+    let (haechi, http) = limited(&origin, "timeouts = { body = \"30s\" }");
+    let rested = resident_kib(&haechi);
+    let mut stalled = Vec::new();
+    for _ in 0..100 {
+        let mut upload = Wire::connect(http).unwrap();
+        upload.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+        upload.send(vec![b'x'; 900_000]).unwrap();
+        let mut download = Wire::connect(http).unwrap();
+        download.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        download.read_head().unwrap();
+        download.read_exact(900_000).unwrap();
+        stalled.extend([upload, download]);
+    }
+    let sent = || haechi.metric("haechi_server_requests_total", &[("upstream", "was")]);
+    eventually("each has reached the origin", || (sent() == Some(200.0)).then_some(()));
+    pace(Duration::from_millis(500));
+    let grown = resident_kib(&haechi).saturating_sub(rested);
+    assert!(grown < 30 * 1024, "{grown} KiB for 100 stalled uploads and 100 stalled downloads");
+}

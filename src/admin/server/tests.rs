@@ -120,7 +120,8 @@ async fn the_metrics_page_parses_and_keeps_to_the_table() {
         cells.start();
         cells.end(Outcome::of_status(502), Duration::from_millis(7));
     }
-    sources.control.config_taken(4, SystemTime::UNIX_EPOCH);
+    sources.control.serves(4);
+    sources.control.config_taken(SystemTime::UNIX_EPOCH);
     sources
         .control
         .set_certificates([("https".into(), vec![Expiry { name: "shop.example".into(), at_seconds: 1_800_000_000 }])]);

@@ -19,7 +19,7 @@ pub struct Request {
     /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// Whether the client asks for another protocol (RFC 9110 §7.8): HTTP/1.1, `Connection: upgrade`,
-    /// an Upgrade field and no body.
+    /// an Upgrade field and no body; h2c is not asked for.
     pub upgrade: bool,
 }
 
@@ -53,7 +53,7 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
     let Some(target) = read_request_line(cursor, limits, head)? else { return Ok(None) };
 
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
-    let (mut host, mut expects_continue, mut upgrade) = (None, false, false);
+    let (mut host, mut expects_continue, mut upgrade, mut h2c) = (None, false, false, false);
     loop {
         let (known, name, value) = match cursor.field_line()? {
             None => return Ok(None),
@@ -71,7 +71,10 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
             Known::ContentLength => lengths.content_length(text)?,
             Known::TransferEncoding => lengths.transfer_encoding(head.version, text)?,
             Known::Connection => options.read(text),
-            Known::Upgrade => upgrade = true,
+            Known::Upgrade => {
+                upgrade = true;
+                h2c |= list(text).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
+            }
             Known::Expect => expects_continue |= read_expect(head.version, text)?,
             _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
         }
@@ -87,8 +90,9 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
         persistent: options.persistent(head.version),
         // RFC 9110 §10.1.1: 100 may be left out where there is no content to wait for.
         expects_continue: expects_continue && !framing.is_empty(),
-        // RFC 9110 §7.8: Upgrade in HTTP/1.0 is ignored.
-        upgrade: upgrade && options.upgrade && head.version == Version::Http11 && framing.is_empty(),
+        // RFC 9110 §7.8: Upgrade in HTTP/1.0 is ignored. So is the offer of h2c, which RFC 9113 §3.1
+        // gave up: in a tunnel of HTTP/2 a client would reach every route of the server behind.
+        upgrade: upgrade && !h2c && options.upgrade && head.version == Version::Http11 && framing.is_empty(),
     }))
 }
 

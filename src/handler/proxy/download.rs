@@ -193,6 +193,10 @@ impl<'s> UpstreamBody<'s> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(DownloadFault::Gone(error))),
             Poll::Pending => {
+                // A server that stalls holds no block.
+                if connection.input.is_empty() {
+                    connection.input = Buffer::none();
+                }
                 if !self.waiting {
                     self.waiting = true;
                     connection.deadline.set(self.patience);

@@ -199,6 +199,10 @@ impl H1Body {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(RequestBodyFault::Gone(error))),
             Poll::Pending => {
+                // A client that stalls holds no block.
+                if self.input.is_empty() {
+                    self.input = Buffer::none();
+                }
                 // Only a wait that began here counts: while the upstream takes nothing, nobody waits
                 // for the client.
                 if !self.waiting {

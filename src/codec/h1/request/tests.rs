@@ -397,6 +397,9 @@ fn upgrade_rfc9110_7_8() {
     assert!(upgrade("1.1", "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\nContent-Length: 0\r\n"));
     assert!(!upgrade("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n"));
     assert!(!upgrade("1.1", "Upgrade: websocket\r\n"));
+    assert!(!upgrade("1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n"));
+    assert!(!upgrade("1.1", "Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n"));
+    assert!(!upgrade("1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n"));
     assert!(!upgrade("1.1", "Connection: upgrade\r\n"));
     assert!(!upgrade("1.1", "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n"));
     assert!(!upgrade("1.1", "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n"));
