@@ -10,9 +10,10 @@ pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, OpenConnection, Worker, finish};
 
 use crate::handler::proxy::Forward;
-use crate::handler::{Handler, Response, redirect, static_files};
+use crate::handler::{Handler, Response, fixed, redirect, static_files};
 use crate::head::RequestHead;
-use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
+use crate::message::upgrade::offered;
+use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address, hops};
 use crate::snapshot::{Listener, Site, Snapshot};
 
 /// What a client asks.
@@ -60,6 +61,10 @@ async fn route<'s>(
 ) -> Result<Response<'s>, Refusal> {
     let Inquiry { head, upgrade } = inquiry;
     let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
+    let hops = hops::max_forwards(head)?;
+    if target.is_asterisk() || hops == Some(0) {
+        return Ok(fixed::options(worker.local.spare_head()));
+    }
     if let Some(port) = listener.redirect_to_https {
         return redirect::respond_https(&target, port, worker.local.spare_head()).ok_or(Refusal::UnknownHost);
     }
@@ -74,8 +79,20 @@ async fn route<'s>(
     let mut response = match &route.handler {
         Handler::Proxy(proxy) => {
             let path = listener.rewritten(&proxy.rewrite, &target, &found, worker.local.thread);
-            let id_field = listener.request_id_field.as_deref();
-            let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, id_field, path };
+            let via = listener.via.as_ref();
+            if via.is_some_and(|via| via.unique && hops::has_passed(&head.fields, &via.pseudonym)) {
+                return Err(Refusal::Loop);
+            }
+            let forward = Forward {
+                head,
+                target: &target,
+                rules: &route.request_rules,
+                upgrade: upgrade && offered(&head.fields).next().is_some(),
+                id_field: listener.request_id_field.as_deref(),
+                via: via.map(|via| via.pseudonym.as_slice()),
+                max_forwards: hops.map(|hops| hops - 1),
+                path,
+            };
             proxy.forward(&worker.local, exchange, forward, body).await?
         }
         Handler::Files(root) => {

@@ -53,6 +53,8 @@ pub struct Listener {
     pub server_field: ServerField,
     /// The field that carries a request's id both ways; `None`: there are no ids.
     pub request_id_field: Option<Vec<u8>>,
+    /// What haechi calls itself to upstreams; `None`: nothing.
+    pub via: Option<Via>,
     /// Finds sites and routes.
     pub router: Router,
     /// What the router's numbers mean.
@@ -70,6 +72,15 @@ pub enum ServerField {
     Remove,
     /// This is sent.
     Text(Vec<u8>),
+}
+
+/// What haechi calls itself in the Via field of requests (RFC 9110 §7.6.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The name.
+    pub pseudonym: Vec<u8>,
+    /// Whether nobody else on a request's way has it, so that a request that names it is in a loop.
+    pub unique: bool,
 }
 
 /// A place among a listener's connections, given back when dropped.

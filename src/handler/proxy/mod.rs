@@ -55,6 +55,10 @@ pub struct Forward<'r> {
     pub upgrade: bool,
     /// The field that carries the request's id.
     pub id_field: Option<&'r [u8]>,
+    /// What haechi calls itself in Via; `None`: no Via is added.
+    pub via: Option<&'r [u8]>,
+    /// The Max-Forwards that the server gets in place of the client's.
+    pub max_forwards: Option<u32>,
     /// What `rewrite` makes of the target, query included; `None`: as sent.
     pub path: Option<Vec<u8>>,
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::upload::UploadFraming;
 use super::{Forward, Proxy};
 use crate::codec::h1;
-use crate::head::{Fields, Known, Method, Version};
+use crate::head::{Fields, Known, Method, Version, are_alike};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
-use crate::message::{Exchange, RequestBody};
+use crate::message::upgrade::offered;
+use crate::message::{Exchange, HopNames, RequestBody};
 use crate::upstream::Server;
 
 /// What goes into the head that a server gets.
@@ -18,12 +19,19 @@ pub(super) struct Outbound<'r, 's> {
     pub(super) server: &'s Arc<Server>,
 }
 
+/// How the body behind a head goes out.
+pub(super) struct Sending {
+    pub(super) framing: UploadFraming,
+    /// What may not stand in its trailer section.
+    pub(super) hop: HopNames,
+}
+
 impl Outbound<'_, '_> {
-    /// Writes the head; how the body behind it is framed.
+    /// Writes the head; how the body behind it goes out.
     ///
     /// # Errors
     /// [`TooManyTokens`]
-    pub(super) fn write(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> Result<UploadFraming, TooManyTokens> {
+    pub(super) fn write(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> Result<Sending, TooManyTokens> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
@@ -38,11 +46,12 @@ impl Outbound<'_, '_> {
         let mut cookies = Cookies::new(head.version);
         for field in head.fields.iter() {
             let own = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect)
-                || own_id.is_some_and(|name| field.name.eq_ignore_ascii_case(name))
-                || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name));
+                || field.known == Known::MaxForwards && request.max_forwards.is_some()
+                || own_id.is_some_and(|name| are_alike(field.name, name))
+                || proxy.subject_field.as_deref().is_some_and(|name| are_alike(field.name, name));
             if own
                 || !tokens.is_forwarded(field)
-                || !exchange.peer.is_copied(field.known)
+                || !exchange.peer.is_copied(field)
                 || rules.is_changed(field)
                 || cookies.holds_back(field.known)
             {
@@ -63,6 +72,7 @@ impl Outbound<'_, '_> {
         if let (Some(name), Some(subject)) = (&proxy.subject_field, subject) {
             h1::write_field(out, name, subject.as_bytes());
         }
+        self.write_hops(out);
         for (name, value) in rules.appended() {
             h1::write_field(out, name, value);
         }
@@ -70,7 +80,22 @@ impl Outbound<'_, '_> {
         let framing = self.write_framing(out, body);
         self.write_connection(out);
         h1::end_head(out);
-        Ok(framing)
+        Ok(Sending { framing, hop: HopNames::from(&tokens) })
+    }
+
+    /// Where the request has been and how far it may go (RFC 9110 §7.6.2, §7.6.3).
+    fn write_hops(&self, out: &mut Vec<u8>) {
+        let Forward { head, rules, via, max_forwards, .. } = self.request;
+        if let Some(pseudonym) = via.filter(|_| !rules.is_name_changed("Via")) {
+            out.extend_from_slice(b"Via: ");
+            out.extend_from_slice(head.version.number().as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(pseudonym);
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(left) = max_forwards.filter(|_| !rules.is_name_changed("Max-Forwards")) {
+            h1::write_field(out, b"Max-Forwards", itoa::Buffer::new().format(left).as_bytes());
+        }
     }
 
     fn write_framing(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> UploadFraming {
@@ -93,8 +118,8 @@ impl Outbound<'_, '_> {
     fn write_connection(&self, out: &mut Vec<u8>) {
         if self.request.upgrade {
             h1::write_field(out, b"Connection", b"upgrade");
-            for value in self.request.head.fields.all(Known::Upgrade) {
-                h1::write_field(out, b"Upgrade", value);
+            for protocol in offered(&self.request.head.fields) {
+                h1::write_field(out, b"Upgrade", protocol);
             }
         } else {
             // Tomcat tells its own time limit only to who asks in so many words.
