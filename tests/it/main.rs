@@ -4,7 +4,9 @@
 mod architecture;
 mod bodies;
 mod corpus;
+mod cuts;
 mod diagnostics;
+mod engine;
 mod failures;
 mod framing;
 mod harness;
