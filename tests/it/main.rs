@@ -19,5 +19,6 @@ mod oracle;
 mod protocols;
 mod proxying;
 mod reload;
+mod rfc;
 mod static_files;
 mod tomcat;
