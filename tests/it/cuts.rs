@@ -315,3 +315,60 @@ fn the_client_that_leaves_takes_the_exchange_along() {
         }
     }
 }
+
+#[test]
+fn a_client_that_breaks_off_is_noticed_while_the_origin_is_silent() {
+    let engine = Engine::new(PLAIN);
+    for head in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+        let (ours, mut theirs) = engine.sockets();
+        let client = async {
+            theirs.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            // It goes with what came unread, so that its kernel resets the connection.
+            theirs.peek(&mut [0]).await.unwrap();
+            drop(theirs);
+        };
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nhalf\r\n");
+        let origin = async |mut stream: DuplexStream| {
+            let mut asked = Vec::new();
+            stream.read_buf(&mut asked).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.read_to_end(&mut asked).await.unwrap()
+        };
+        engine.with_origin_over(Stream::Tcp(ours), client, origin);
+    }
+}
+
+#[test]
+fn each_piece_of_an_answer_goes_on_at_once() {
+    let engine = Engine::new(PLAIN);
+    let pieces: [(&str, [&[u8]; 3]); 3] = [
+        ("Content-Length: 9", [b"one", b"two", b"end"]),
+        ("Transfer-Encoding: chunked", [b"3\r\none\r\n", b"3\r\ntwo\r\n", b"3\r\nend\r\n0\r\n\r\n"]),
+        ("X: y", [b"one", b"two", b"end"]),
+    ];
+    for (framing, pieces) in pieces {
+        let (heard, next) = tokio::sync::mpsc::channel(1);
+        let client = async move |mut stream: DuplexStream| {
+            stream.write_all(&request("GET", "1.1")).await.unwrap();
+            let mut bytes = Vec::new();
+            for word in [b"one", b"two", b"end"] {
+                while !bytes.windows(3).any(|three| three == word) {
+                    assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
+                }
+                heard.send(()).await.unwrap();
+            }
+            stream.read_to_end(&mut bytes).await.unwrap();
+        };
+        let origin = async move |mut stream: DuplexStream| {
+            let mut next = next;
+            stream.read_buf(&mut Vec::new()).await.unwrap();
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()).await.unwrap();
+            for piece in pieces {
+                stream.write_all(piece).await.unwrap();
+                // The client has it before the next is sent.
+                next.recv().await.unwrap();
+            }
+        };
+        engine.with_origin(client, origin);
+    }
+}
