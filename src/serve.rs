@@ -11,9 +11,10 @@ pub use worker::{Ended, OpenConnection, Worker, finish};
 
 use crate::codec::h2::StreamFault;
 use crate::handler::proxy::Forward;
-use crate::handler::{Handler, Response, redirect, static_files};
+use crate::handler::{Handler, Response, fixed, redirect, static_files};
 use crate::head::RequestHead;
-use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address};
+use crate::message::upgrade::offered;
+use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address, hops};
 use crate::snapshot::{Listener, Site, Snapshot};
 
 /// What a client asks.
@@ -61,6 +62,10 @@ async fn route<'s>(
 ) -> Result<Response<'s>, Refusal> {
     let Inquiry { head, upgrade } = inquiry;
     let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
+    let hops = hops::max_forwards(head)?;
+    if target.is_asterisk() || hops == Some(0) {
+        return Ok(fixed::options(worker.local.spare_head()));
+    }
     if let Some(port) = listener.redirect_to_https {
         return redirect::respond_https(&target, port, worker.local.spare_head()).ok_or(Refusal::UnknownHost);
     }
@@ -75,8 +80,24 @@ async fn route<'s>(
     let mut response = match &route.handler {
         Handler::Proxy(proxy) => {
             let path = listener.rewritten(&proxy.rewrite, &target, &found, worker.local.thread);
-            let id_field = listener.request_id_field.as_deref();
-            let forward = Forward { head, target: &target, rules: &route.request_rules, upgrade, id_field, path };
+            let via = listener.via.as_ref();
+            if via.is_some_and(|via| via.unique && hops::has_passed(&head.fields, &via.pseudonym)) {
+                return Err(Refusal::Loop);
+            }
+            let forward = Forward {
+                head,
+                target: &target,
+                rules: &route.request_rules,
+                upgrade: if upgrade == Upgrade::Field && offered(&head.fields).next().is_none() {
+                    Upgrade::No
+                } else {
+                    upgrade
+                },
+                id_field: listener.request_id_field.as_deref(),
+                via: via.map(|via| via.value(head.version)),
+                max_forwards: hops.map(|hops| hops - 1),
+                path,
+            };
             proxy.forward(&worker.local, exchange, forward, body).await?
         }
         // To this client any 2xx would be the beginning of its WebSocket.

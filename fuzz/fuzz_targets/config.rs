@@ -1,12 +1,8 @@
+//! A law of `tests/it/laws.rs`, where its kept inputs are tried too.
 #![no_main]
 
-use haechi::config;
-use haechi::diagnostic::SourceFile;
-use libfuzzer_sys::fuzz_target;
+#[allow(dead_code)]
+#[path = "../../tests/it/laws.rs"]
+mod laws;
 
-// Any text is a config or has faults; to print them must not panic either.
-fuzz_target!(|text: &str| {
-    if let Err(faults) = config::parse(vec![SourceFile::new("haechi.toml", text)]) {
-        let _ = faults.to_string();
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| laws::config(input));

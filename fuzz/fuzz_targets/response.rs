@@ -1,4 +1,4 @@
-//! Laws of `haechi::codec::h1`, kept in one place with the tests.
+//! A law of `tests/it/laws.rs`, where its kept inputs are tried too.
 #![no_main]
 
 #[allow(dead_code)]

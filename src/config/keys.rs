@@ -96,6 +96,12 @@ const LISTENER: &[Key] = &[
         "\"X-Request-Id\"",
         "The field that carries the request's id to the upstream and back; false: none",
     ),
+    Key::default(
+        "via",
+        Either(&[Bool, Text]),
+        "true",
+        "Whether requests to an upstream say in Via that they came through haechi, and under which name; one that comes back under a name of yours is refused with 508",
+    ),
 ];
 
 const LISTENER_TIMEOUTS: &[Key] = &[

@@ -60,6 +60,7 @@ fn the_added_keys_are_read() {
     assert!(matches!(&plain.server_header, ServerHeader::Text(text) if text.value == "haechi"));
     assert_eq!((plain.request_id.as_ref(), plain.redirect_to_https.as_ref()), (None, None));
     assert_eq!(secure.server_header, ServerHeader::Remove);
+    assert_eq!((&plain.via, &secure.via), (&Via::Off, &Via::Named("seoul-1".to_owned())));
     assert!(secure.protocols.value.h2);
     let tls = secure.tls.as_ref().unwrap();
     assert_eq!((tls.min_version, tls.client_auth), (TlsVersion::Tls13, ClientAuth::Optional));
@@ -96,6 +97,7 @@ fn what_is_left_out_holds_its_default() {
     assert_eq!(listener.protocols.value, Protocols { http1: true, h2: false, h2c: false });
     assert_eq!(listener.request_id.as_ref().unwrap().value, "X-Request-Id");
     assert_eq!(listener.server_header, ServerHeader::Pass);
+    assert_eq!(listener.via, Via::Plain);
 
     let upstream = "[upstream.a]\nservers = [\"127.0.0.1:1\"]\nhealth = { http = \"/\" }\n";
     let config = read_well(&format!("{SMALLEST}{upstream}"));

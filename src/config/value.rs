@@ -142,6 +142,11 @@ pub(super) fn rule_header_name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
+/// The name of a host on a request's way (RFC 9110 §7.6.3): a token, so that no comma or blank ends it.
+pub(super) fn pseudonym(text: &str) -> Result<String, String> {
+    header_name(text).map_err(|_| format!("{} is no name: it has letters, digits, `-`, `_` and dots", quote(text)))
+}
+
 /// A field value (RFC 9110 §5.5), without blanks around it.
 pub(super) fn header_value(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);

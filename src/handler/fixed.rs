@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Body, Response};
-use crate::head::{Known, ResponseHead};
+use crate::head::{Known, Method, ResponseHead};
 
 /// What `respond` says: the same to everybody.
 #[derive(Clone, Debug)]
@@ -14,6 +14,15 @@ pub struct Fixed {
     pub content_type: Vec<u8>,
     /// The body.
     pub body: Bytes,
+}
+
+/// The answer to an OPTIONS request that ends here: it is for the server as a whole, or may go no
+/// further (RFC 9110 §9.3.7, §7.6.2).
+#[must_use]
+pub fn options<'s>(mut head: ResponseHead) -> Response<'s> {
+    head.status = 204;
+    head.fields.push("Allow", Method::SERVED);
+    Response { head, body: Body::Empty(None) }
 }
 
 impl Fixed {

@@ -104,6 +104,34 @@ impl Known {
     }
 }
 
+impl Known {
+    /// What a name that is not known by itself becomes behind a gateway that gives all marks one
+    /// sign, as CGI and its like do: `X_Forwarded_For` is `X-Forwarded-For` there. `Other` for a
+    /// name without such marks.
+    #[must_use]
+    pub fn resembled_by(name: &[u8]) -> Self {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        let mut dashed = [0; 32];
+        let Some(dashed) = dashed.get_mut(..name.len()) else { return Self::Other };
+        if name.iter().all(is_plain) {
+            return Self::Other;
+        }
+        for (to, byte) in dashed.iter_mut().zip(name) {
+            *to = if is_plain(byte) { *byte } else { b'-' };
+        }
+        Self::of(dashed)
+    }
+}
+
+/// Whether two names are the same where letters have no case and all marks are one sign: in one of
+/// the ways in which servers and gateways name a field to an application.
+#[must_use]
+pub fn are_alike(one: &[u8], other: &[u8]) -> bool {
+    let same =
+        |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || !a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric();
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
+
 /// Whether a token is this name, which has as many bytes, all of them small letters or `-`. Setting
 /// the bit that small letters have turns no other byte of a token into one of these.
 #[inline]
@@ -311,6 +339,20 @@ mod tests {
             }
         }
         assert_eq!(Known::of(b""), Known::Other);
+    }
+
+    #[test]
+    fn marks_are_one_sign_to_some() {
+        for name in ["X_Forwarded_For", "x-forwarded_for", "X.Forwarded-For", "x~forwarded|for"] {
+            assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
+            assert_eq!(Known::resembled_by(name.as_bytes()), Known::XForwardedFor, "{name}");
+            assert!(are_alike(name.as_bytes(), b"X-Forwarded-For"), "{name}");
+        }
+        for name in ["X-Forwarded-For", "X_Forwarded_Fo", "X_Forwarded_For_", "XForwardedFor", "X_Other", ""] {
+            assert_eq!(Known::resembled_by(name.as_bytes()), Known::Other, "{name}");
+        }
+        assert_eq!(Known::resembled_by(&[b'_'; 40]), Known::Other);
+        assert!(are_alike(b"X-A", b"x-a") && !are_alike(b"X-A", b"XAA") && !are_alike(b"X-A", b"X-A_"));
     }
 
     #[test]

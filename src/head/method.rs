@@ -27,6 +27,10 @@ pub enum Method {
 }
 
 impl Method {
+    /// Those that are served, as `Allow` lists them (RFC 9110 §10.2.1); others that an application
+    /// knows pass too.
+    pub const SERVED: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
     /// The method that this token names, `Other` where it is none of the list.
     #[must_use]
     pub fn from_token(token: &[u8]) -> Self {

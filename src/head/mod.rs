@@ -8,7 +8,7 @@
 mod field;
 mod method;
 
-pub use field::{Field, Fields, Known};
+pub use field::{Field, Fields, Known, are_alike};
 pub use method::Method;
 
 /// The version of HTTP that a message was written in.
@@ -24,6 +24,16 @@ pub enum Version {
 }
 
 impl Version {
+    /// The number alone, as it stands in Via (RFC 9110 §7.6.3).
+    #[must_use]
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2.0",
+        }
+    }
+
     /// As it stands in a log.
     #[must_use]
     pub fn as_str(self) -> &'static str {

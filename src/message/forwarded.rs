@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::RequestTarget;
-use crate::head::{Fields, Known};
+use crate::head::{Field, Fields, Known};
 
 /// The other end of a connection as forwarding sees it; made once a connection.
 #[derive(Clone, Debug)]
@@ -39,10 +39,12 @@ impl Peer {
     }
 
     /// Whether the client's field of this kind is copied to the upstream's request: not the four
-    /// that [`Peer::each_forwarded`] writes anew, and their relatives only from a trusted peer.
+    /// that [`Peer::each_forwarded`] writes anew, and their relatives only from a trusted peer. A
+    /// lookalike of a field that haechi knows is never copied: to some servers it is that field.
     #[must_use]
-    pub fn is_copied(&self, known: Known) -> bool {
-        match known {
+    pub fn is_copied(&self, field: Field<'_>) -> bool {
+        match field.known {
+            Known::Other => Known::resembled_by(field.name) == Known::Other,
             Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => false,
             Known::XForwardedBy | Known::XRealIp | Known::Forwarded => self.trusted,
             _ => true,

@@ -1,6 +1,6 @@
 //! What the operator changes about the fields of a message.
 
-use crate::head::{Field, Fields, Known};
+use crate::head::{Field, Fields, Known, are_alike};
 
 /// Fields to set, add and remove, in this order of meaning: `remove` and `set` drop what the peer
 /// sent under these names, then `set` and `add` are appended.
@@ -105,8 +105,9 @@ impl Rule {
         Ok(Self { known, name: name.as_bytes().into(), value: value.as_bytes().into() })
     }
 
+    /// Lookalikes are meant too: to some servers `X_User` is the `X-User` that a rule sets.
     fn names(&self, known: Known, name: &[u8]) -> bool {
-        self.known == known && (known != Known::Other || self.name.eq_ignore_ascii_case(name))
+        if known == Known::Other { are_alike(&self.name, name) } else { self.known == known }
     }
 }
 
@@ -143,6 +144,17 @@ mod tests {
         rules.apply(&mut fields);
         assert_eq!(text(&fields), ["Via: a", "X-Keep: 3", "X-Site: shop", "server: haechi", "Via: b"]);
         assert_eq!(rules.appended().count(), 3);
+    }
+
+    #[test]
+    fn lookalikes_are_meant_too() {
+        let rules = HeaderRules::new(&pairs(&[("X-User", "a"), ("User-Agent", "b")]), &[], &[]).unwrap();
+        let mut fields = Fields::default();
+        for name in ["X_User", "x.user", "User_Agent", "XUser", "X-User-Id"] {
+            fields.push(name, "c");
+        }
+        rules.apply(&mut fields);
+        assert_eq!(text(&fields), ["XUser: c", "X-User-Id: c", "X-User: a", "User-Agent: b"]);
     }
 
     #[test]

@@ -68,19 +68,65 @@ pub fn is_hop_by_hop(known: Known) -> bool {
     )
 }
 
-/// Takes from an answer's fields what ends at this hop, and its length, which each driver writes
-/// from the body.
+/// The names in a message's `Connection`, kept for its trailer section: what ends at this hop ends
+/// there too.
+#[derive(Clone, Debug, Default)]
+pub struct HopNames(Vec<Box<[u8]>>);
+
+impl HopNames {
+    /// The trailer fields that go on.
+    #[must_use]
+    pub fn strip(&self, mut trailers: Fields) -> Fields {
+        trailers.retain(|field| !self.holds(field.name));
+        trailers
+    }
+
+    fn holds(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|named| named.eq_ignore_ascii_case(name))
+    }
+}
+
+impl From<&ConnectionTokens<'_>> for HopNames {
+    fn from(tokens: &ConnectionTokens<'_>) -> Self {
+        Self(tokens.names.iter().map(|name| (*name).into()).collect())
+    }
+}
+
+/// Takes from an answer's fields what ends at this hop, its length, which each driver writes from
+/// the body, and all but the first of those that may stand once only.
 ///
 /// # Errors
 /// [`TooManyTokens`]
-pub fn strip_response(fields: &mut Fields) -> Result<(), TooManyTokens> {
-    let names: Vec<Vec<u8>> = ConnectionTokens::of(fields)?.names.iter().map(|name| name.to_vec()).collect();
+pub fn strip_response(fields: &mut Fields) -> Result<HopNames, TooManyTokens> {
+    let names = HopNames::from(&ConnectionTokens::of(fields)?);
+    let mut seen = 0_u64;
     fields.retain(|field| match field.known {
-        Known::Other => !names.iter().any(|name| name.eq_ignore_ascii_case(field.name)),
+        Known::Other => !names.holds(field.name),
         Known::ContentLength => false,
+        known if is_single(known) => {
+            let place = 1 << known as u8;
+            let first = seen & place == 0;
+            seen |= place;
+            first
+        }
         known => !is_hop_by_hop(known),
     });
-    Ok(())
+    Ok(names)
+}
+
+/// Whether a response has one such field at most (RFC 9110 §5.3). Clients differ in which of two
+/// they believe; here every one of them gets the first.
+fn is_single(known: Known) -> bool {
+    matches!(
+        known,
+        Known::ContentType
+            | Known::Date
+            | Known::Etag
+            | Known::LastModified
+            | Known::Location
+            | Known::RetryAfter
+            | Known::Server
+    )
 }
 
 #[cfg(test)]
@@ -124,6 +170,34 @@ mod tests {
         fields.extend(named.map(|name| (name.to_owned(), "1".to_owned())));
         let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(forwarded(&fields), named);
+    }
+
+    #[test]
+    fn of_a_field_that_stands_once_the_first_is_kept_rfc9110_5_3() {
+        let mut fields = Fields::default();
+        for name in ["Location", "Set-Cookie", "Content-Type", "X", "Vary"] {
+            fields.push(name, "1");
+            fields.push(name, "2");
+        }
+        strip_response(&mut fields).unwrap();
+        let left: Vec<_> = fields
+            .iter()
+            .map(|field| [field.name, field.value].concat())
+            .map(|text| String::from_utf8(text).unwrap())
+            .collect();
+        assert_eq!(left, ["Location1", "Set-Cookie1", "Set-Cookie2", "Content-Type1", "X1", "X2", "Vary1", "Vary2"]);
+    }
+
+    #[test]
+    fn what_connection_names_is_no_trailer_either_rfc9110_7_6_1() {
+        let mut fields = Fields::default();
+        fields.push("Connection", "X-Sum");
+        let names = strip_response(&mut fields).unwrap();
+        let mut trailers = Fields::default();
+        trailers.push("x-sum", "1");
+        trailers.push("X-Other", "2");
+        let left: Vec<_> = names.strip(trailers).iter().map(|field| field.name.to_vec()).collect();
+        assert_eq!(left, [b"X-Other"]);
     }
 
     #[test]

@@ -122,6 +122,16 @@ impl Stream {
         !matches!(socket.try_read(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Ready when the peer has broken the connection off: nobody need wait for what it is to be sent.
+    /// A peer that only ended its sending, or has sent something, is not told from one that is there.
+    pub fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.poll_readable(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) if self.has_failed() => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Whether the socket has met an error that no read or write has told yet: a reset, mostly.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -7,8 +7,8 @@ use crate::codec::h2::StreamFault;
 use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
-use crate::head::{Known, ResponseHead};
-use crate::message::{Exchange, TargetFault};
+use crate::head::{Known, Method, ResponseHead};
+use crate::message::{Exchange, MaxForwardsFault, TargetFault};
 use crate::snapshot::TooLarge;
 
 /// Why there is no normal answer.
@@ -26,6 +26,12 @@ pub enum Refusal {
     /// What it is for cannot be understood.
     #[error(transparent)]
     Target(#[from] TargetFault),
+    /// How far it may go cannot be understood.
+    #[error(transparent)]
+    Hops(#[from] MaxForwardsFault),
+    /// It has been here before (RFC 9110 §7.6.3).
+    #[error("request goes round in a loop")]
+    Loop,
     /// No site on this listener has that host.
     #[error("no site has this host")]
     UnknownHost,
@@ -63,6 +69,8 @@ impl Refusal {
             Self::Stream(fault) => fault.name(),
             Self::HeadTimeout => "head_timeout",
             Self::Target(fault) => fault.name(),
+            Self::Hops(_) => "max_forwards",
+            Self::Loop => "loop",
             Self::UnknownHost => "unknown_host",
             Self::NoRoute => "no_route",
             Self::TooLarge(_) => "body_too_large",
@@ -78,9 +86,11 @@ impl Refusal {
             Self::Head(fault) => fault.status(),
             Self::Stream(fault) => fault.status(),
             Self::HeadTimeout => 408,
-            Self::Target(_) => 400,
+            Self::Target(_) | Self::Hops(_) => 400,
             Self::UnknownHost | Self::NoRoute => 404,
             Self::TooLarge(_) => 413,
+            // RFC 5842 §7.2
+            Self::Loop => 508,
             Self::Proxy(failure) => failure.status(),
             Self::Files(failure) => failure.status(),
         }
@@ -95,6 +105,8 @@ impl Refusal {
             | Self::Stream(_)
             | Self::HeadTimeout
             | Self::Target(_)
+            | Self::Hops(_)
+            | Self::Loop
             | Self::UnknownHost
             | Self::NoRoute
             | Self::TooLarge(_) => Fault::Client,
@@ -128,7 +140,7 @@ impl Refusal {
             head.fields.push_known(Known::RetryAfter, b"Retry-After", b"5");
         }
         if head.status == 405 {
-            head.fields.push("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+            head.fields.push("Allow", Method::SERVED);
         }
         let body = match page {
             Some(page) => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::upstreams::{Upstreams, upstream};
-use super::{Lasting, Listener, Route, ServerField, Site, Snapshot};
+use super::{Lasting, Listener, Route, ServerField, Site, Snapshot, Via};
 use crate::codec::h1::HeadLimits;
 use crate::config::{self, Action, Config, HostPattern, Matcher};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Spanned};
@@ -123,6 +123,11 @@ impl Compiler<'_> {
                 config::ServerHeader::Text(text) => ServerField::Text(text.value.clone().into_bytes()),
             },
             request_id_field: written.request_id.as_ref().map(|name| name.value.clone().into_bytes()),
+            via: match &written.via {
+                config::Via::Off => None,
+                config::Via::Plain => Some(Via::new("haechi", false)),
+                config::Via::Named(name) => Some(Via::new(name, true)),
+            },
             router,
             sites,
             cells: self.lasting.cells.listener(&name),

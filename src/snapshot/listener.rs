@@ -12,6 +12,7 @@ use crate::codec::h1::HeadLimits;
 pub use crate::config::ListenerTimeouts;
 use crate::config::Protocols;
 use crate::handler::rewrite::Rewrite;
+use crate::head::Version;
 use crate::message::RequestTarget;
 use crate::router::{Found, Router};
 use crate::telemetry::{ListenerCells, PerThread, ThreadId};
@@ -55,6 +56,8 @@ pub struct Listener {
     pub server_field: ServerField,
     /// The field that carries a request's id both ways; `None`: there are no ids.
     pub request_id_field: Option<Vec<u8>>,
+    /// What haechi calls itself to upstreams; `None`: nothing.
+    pub via: Option<Via>,
     /// Finds sites and routes.
     pub router: Router,
     /// What the router's numbers mean.
@@ -72,6 +75,38 @@ pub enum ServerField {
     Remove,
     /// This is sent.
     Text(Vec<u8>),
+}
+
+/// What haechi calls itself in the Via field of requests (RFC 9110 §7.6.3).
+#[derive(Clone, Debug)]
+pub struct Via {
+    /// The name.
+    pub pseudonym: Vec<u8>,
+    /// Whether nobody else has it: a request that has passed it has come back.
+    pub unique: bool,
+    /// The field's value for each version that a request may have come in.
+    values: [Vec<u8>; 3],
+}
+
+impl Via {
+    /// A name, and whether nobody else has it.
+    #[must_use]
+    pub fn new(pseudonym: &str, unique: bool) -> Self {
+        let value = |version: Version| format!("{} {pseudonym}", version.number()).into_bytes();
+        let values = [Version::Http10, Version::Http11, Version::Http2].map(value);
+        Self { pseudonym: pseudonym.as_bytes().to_vec(), unique, values }
+    }
+
+    /// The field's value for a request of this version.
+    #[must_use]
+    pub fn value(&self, version: Version) -> &[u8] {
+        let [old, usual, new] = &self.values;
+        match version {
+            Version::Http10 => old,
+            Version::Http11 => usual,
+            Version::Http2 => new,
+        }
+    }
 }
 
 /// A place among a listener's connections, given back when dropped.

@@ -15,7 +15,7 @@ mod upstreams;
 pub use certificates::Secure;
 pub use compile::compile;
 pub use lasting::Lasting;
-pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField};
+pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField, Via};
 pub use site::{Route, Site, TooLarge};
 pub use upstreams::names_of;
 

@@ -2,16 +2,27 @@
 //! near them.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::strategy::ValueTree;
 
-use crate::laws;
+use crate::{exchange, laws, oracle};
 
 type Law = fn(&[u8]);
 
-const TARGETS: [(&str, Law); 3] =
-    [("request", laws::request), ("response", laws::response), ("chunked", laws::chunked)];
+/// Where the kept inputs of each law lie.
+const TARGETS: [(&str, Law); 8] = [
+    ("request", laws::request),
+    ("request", oracle::request),
+    ("response", laws::response),
+    ("response", oracle::response),
+    ("chunked", laws::chunked),
+    ("range", laws::range),
+    ("config", laws::config),
+    ("exchange", exchange::exchange),
+];
 
 #[test]
 fn kept_inputs_hold() {
@@ -40,6 +51,41 @@ proptest! {
             }
             law(&input);
         }
+    }
+}
+
+/// Changes kept inputs and tries them, `HAECHI_FUZZ_SECONDS` for each target: what a fuzzer would do
+/// where there is none.
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn changed_inputs_hold_for_long() {
+    let seconds = std::env::var("HAECHI_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let only = std::env::var("HAECHI_FUZZ_TARGET").ok();
+    for (at, (target, law)) in TARGETS.into_iter().enumerate() {
+        if only.as_ref().is_some_and(|only| *only != format!("{at}")) {
+            continue;
+        }
+        let mut runner = proptest::test_runner::TestRunner::default();
+        let strategy = (any::<Index>(), any::<Index>(), prop::collection::vec(change(), 1..8));
+        let inputs = kept(target);
+        let (start, mut runs) = (Instant::now(), 0_u64);
+        while start.elapsed() < Duration::from_secs(seconds) {
+            let (which, other, changes) = strategy.new_tree(&mut runner).unwrap().current();
+            let mut input = inputs[which.index(inputs.len())].clone();
+            let other = &inputs[other.index(inputs.len())];
+            if runs % 4 == 0 {
+                // Half of one and half of another.
+                input.truncate(input.len() / 2);
+                input.extend_from_slice(&other[other.len() / 2..]);
+            }
+            changes.iter().for_each(|change| change.apply(&mut input));
+            if let Err(fault) = std::panic::catch_unwind(|| law(&input)) {
+                eprintln!("target {at} ({target}): {:?}", String::from_utf8_lossy(&input));
+                std::panic::resume_unwind(fault);
+            }
+            runs += 1;
+        }
+        println!("target {at} ({target}): {runs} runs in {seconds} s");
     }
 }
 

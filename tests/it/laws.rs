@@ -1,10 +1,13 @@
-//! What holds for any bytes that the HTTP/1.1 codec is given. Each function panics where a law is
+//! What holds for any bytes that a reader of haechi is given. Each function panics where a law is
 //! broken; the tests here and the fuzz targets call the same ones.
 
 use haechi::codec::h1::{
     BodyDecoder, BodyFault, CHUNK_END, Framing, HeadLimits, end_head, parse_request, parse_response, write_chunk_size,
     write_field, write_last_chunk, write_request_line, write_status_line,
 };
+use haechi::config as written;
+use haechi::diagnostic::SourceFile;
+use haechi::handler::static_files::range::{MAX_RANGES, Selection, select};
 use haechi::head::{Fields, Method, RequestHead, ResponseHead, Version};
 
 const LIMITS: HeadLimits = HeadLimits { head: 4096, fields: 64, target: 1024 };
@@ -122,6 +125,36 @@ pub fn chunked(input: &[u8]) {
     }
     write_last_chunk(&mut sent, &fields);
     assert_eq!(decode(&sent, sent.len()), Body { payload, end: Ok(sent.len()), trailers });
+}
+
+/// Whatever a Range field says, the parts lie within the file, are few, and share no byte. The first
+/// eight bytes are the file's length.
+pub fn range(input: &[u8]) {
+    let Some((length, text)) = input.split_first_chunk() else { return };
+    let length = u64::from_le_bytes(*length);
+    for value in [text.to_vec(), [b"bytes=", text].concat()] {
+        if let Selection::Parts(mut parts) = select(&value, length) {
+            assert!(!parts.is_empty() && parts.len() <= MAX_RANGES);
+            assert!(parts.iter().all(|part| part.start < part.end && part.end <= length));
+            parts.sort_by_key(|part| part.start);
+            assert!(parts.is_sorted_by(|one, two| one.end <= two.start));
+        }
+    }
+}
+
+/// Any text is a config, whose defaults can be written out and read again, or has faults that can be
+/// printed.
+pub fn config(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    match written::parse(vec![SourceFile::new("haechi.toml", text)]) {
+        Ok(config) => {
+            let text = config.to_toml_with_defaults();
+            let again = written::parse(vec![SourceFile::new("haechi.toml", &text)]);
+            let again = again.unwrap_or_else(|faults| panic!("{faults}\nin {text}"));
+            assert_eq!(again.to_toml_with_defaults(), text);
+        }
+        Err(faults) => assert!(!faults.to_string().is_empty()),
+    }
 }
 
 #[derive(Debug, PartialEq)]

@@ -272,6 +272,8 @@ pub fn may_trail(known: Known, name: &[u8]) -> bool {
     ];
     match known {
         Known::Date | Known::Etag | Known::LastModified => true,
+        // A lookalike is what it looks like to servers that give all marks of a name one sign.
+        Known::Other if Known::resembled_by(name) != Known::Other => false,
         Known::Other => refuse_lookalike(known, name).is_ok() && !NOT.iter().any(|not| name.eq_ignore_ascii_case(not)),
         _ => false,
     }

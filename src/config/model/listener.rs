@@ -31,6 +31,8 @@ pub struct Listener {
     pub server_header: ServerHeader,
     /// The field that carries the request's id both ways; `None`: no id.
     pub request_id: Option<Spanned<String>>,
+    /// What requests to an upstream say in Via.
+    pub via: Via,
 }
 
 /// The protocols that a listener speaks.
@@ -131,4 +133,15 @@ pub enum ServerHeader {
     Remove,
     /// This is sent in its place.
     Text(Spanned<String>),
+}
+
+/// What requests to an upstream say in Via (RFC 9110 §7.6.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Nothing of haechi.
+    Off,
+    /// That they came through a haechi.
+    Plain,
+    /// That they came through this one: the name is nobody else's on their way.
+    Named(String),
 }

@@ -4,6 +4,7 @@ use toml::de::DeValue;
 
 use crate::config::model::{
     CertificatePair, ClientAuth, Listener, ListenerLimits, ListenerTimeouts, Protocols, ServerHeader, Tls, TlsVersion,
+    Via,
 };
 use crate::config::node::Node;
 use crate::config::value;
@@ -27,6 +28,7 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
         limits: limits(&node.table_or_default("limits")),
         server_header: server_header(node),
         request_id: request_id(node),
+        via: via(node),
     }
 }
 
@@ -138,4 +140,14 @@ fn request_id(node: &Node<'_>) -> Option<Spanned<String>> {
         _ => leaf.wrong(),
     })?;
     Some(Spanned::new(name.value?, name.span))
+}
+
+fn via(node: &Node<'_>) -> Via {
+    let written = node.read("via", |leaf| match leaf.value {
+        DeValue::Boolean(true) => Some(Via::Plain),
+        DeValue::Boolean(false) => Some(Via::Off),
+        DeValue::String(_) => leaf.parsed(value::pseudonym).map(Via::Named),
+        _ => leaf.as_either(1).wrong(),
+    });
+    written.map_or(Via::Plain, |written| written.value)
 }

@@ -13,6 +13,7 @@ use crate::codec::h1::{self, HeadLimits};
 use crate::handler::{Body, Local, Response};
 use crate::head::{Known, Method, ResponseHead};
 use crate::message::hop_by_hop::strip_response;
+use crate::message::upgrade::offered;
 use crate::message::{RequestBody, RequestBodyFault, Upgrade};
 use crate::net::{Buffer, Scratch};
 use crate::upstream::{Lease, ServerCells};
@@ -35,8 +36,8 @@ pub(super) async fn attempt<'s>(
     let mut out = Scratch::new();
     let cells = lease.server.state.cells(local.thread);
     let received_before = body.received();
-    let framing = match outbound.write(&mut out, body) {
-        Ok(framing) => framing,
+    let sending = match outbound.write(&mut out, body) {
+        Ok(sending) => sending,
         Err(fault) => {
             let failure = Failure::Client(RequestBodyFault::Connection(fault));
             return Err(Failed { failure, reused: false, body_used: true, interim: false });
@@ -45,7 +46,7 @@ pub(super) async fn attempt<'s>(
     let reused = lease.connection.reused;
     let patience = lease.patience();
     let mut attempt = Attempt {
-        upload: Upload::new(out, framing),
+        upload: Upload::new(out, sending.framing, sending.hop),
         lease,
         head: local.spare_head(),
         method: outbound.request.head.method,
@@ -199,7 +200,7 @@ impl<'s> Attempt<'s> {
             return Err(Failure::NoUpgrade);
         }
         let declared = declared_length(&head, self.method);
-        strip_response(&mut head.fields)?;
+        let hop = strip_response(&mut head.fields)?;
         let upload = Some(self.upload).filter(|upload| !upload.is_done() && self.refused.is_none());
         let persistent = answer.persistent && self.refused.is_none();
         if answer.framing.is_empty() && upload.is_none() {
@@ -210,6 +211,7 @@ impl<'s> Attempt<'s> {
             return Ok(Response { head, body: Body::Empty(length) });
         }
         let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, self.refused, read_ahead);
+        let body = body.without(hop);
         Ok(Response { head, body: Body::Upstream(Box::new(body)) })
     }
 }
@@ -223,8 +225,7 @@ fn same_protocol(request: &Forward<'_>, head: &ResponseHead) -> bool {
         Upgrade::WebSocket => return chosen.eq_ignore_ascii_case(b"websocket"),
         Upgrade::Field => {}
     }
-    let mut offered = request.head.fields.all(Known::Upgrade).flat_map(|value| value.split(|byte| *byte == b','));
-    offered.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(chosen))
+    offered(&request.head.fields).any(|protocol| protocol.eq_ignore_ascii_case(chosen))
 }
 
 /// The length that the head of an answer without a body tells all the same (RFC 9110 §8.6): to

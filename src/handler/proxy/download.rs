@@ -8,7 +8,7 @@ use super::upload::{Upload, UploadFault};
 use crate::codec::h1::{self, BodyDecoder, Framing};
 use crate::handler::Local;
 use crate::head::Fields;
-use crate::message::RequestBody;
+use crate::message::{HopNames, RequestBody};
 use crate::net::Buffer;
 use crate::upstream::Lease;
 
@@ -67,6 +67,8 @@ pub struct UpstreamBody<'s> {
     received: u64,
     /// What reading ahead met, told when the client has all that came before it.
     fault: Option<DownloadFault>,
+    /// What may not stand in the trailer section.
+    hop: HopNames,
 }
 
 /// From so many bytes on, a body is read in large pieces.
@@ -99,8 +101,16 @@ impl<'s> UpstreamBody<'s> {
             waiting: false,
             received: 0,
             fault: None,
+            hop: HopNames::default(),
             lease: Some(lease),
         }
+    }
+
+    /// Leaves these fields out of the trailers.
+    #[must_use]
+    pub fn without(mut self, hop: HopNames) -> Self {
+        self.hop = hop;
+        self
     }
 
     pub(crate) fn length(&self) -> Option<u64> {
@@ -256,7 +266,7 @@ impl<'s> UpstreamBody<'s> {
     }
 
     pub(crate) fn trailers(&mut self) -> Fields {
-        self.decoder.trailers()
+        self.hop.strip(self.decoder.trailers())
     }
 
     /// Gives the lease back, or drops it where the connection is of no more use.

@@ -58,6 +58,10 @@ pub struct Forward<'r> {
     pub upgrade: Upgrade,
     /// The field that carries the request's id.
     pub id_field: Option<&'r [u8]>,
+    /// The value of Via; `None`: none is added.
+    pub via: Option<&'r [u8]>,
+    /// The Max-Forwards that the server gets in place of the client's.
+    pub max_forwards: Option<u32>,
     /// What `rewrite` makes of the target, query included; `None`: as sent.
     pub path: Option<Vec<u8>>,
 }

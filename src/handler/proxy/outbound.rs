@@ -7,9 +7,10 @@ use http::uri::Scheme;
 use super::upload::UploadFraming;
 use super::{Failure, Forward, Proxy};
 use crate::codec::h1;
-use crate::head::{Fields, Known, Method, Version};
+use crate::head::{Fields, Known, Method, Version, are_alike};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
-use crate::message::{Exchange, RequestBody, Upgrade};
+use crate::message::upgrade::offered;
+use crate::message::{Exchange, HopNames, RequestBody, Upgrade};
 use crate::upstream::Server;
 
 /// What goes into the head that a server gets.
@@ -20,16 +21,23 @@ pub(super) struct Outbound<'r, 's> {
     pub(super) server: &'s Arc<Server>,
 }
 
+/// How the body behind a head goes out.
+pub(super) struct Sending {
+    pub(super) framing: UploadFraming,
+    /// What may not stand in its trailer section.
+    pub(super) hop: HopNames,
+}
+
 impl Outbound<'_, '_> {
-    /// Writes the head for HTTP/1.1; how the body behind it is framed.
+    /// Writes the head for HTTP/1.1; how the body behind it goes out.
     ///
     /// # Errors
     /// [`TooManyTokens`]
-    pub(super) fn write(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> Result<UploadFraming, TooManyTokens> {
+    pub(super) fn write(&self, out: &mut Vec<u8>, body: &RequestBody<'_>) -> Result<Sending, TooManyTokens> {
         let request = self.request;
         let method = if request.upgrade == Upgrade::WebSocket { b"GET" } else { request.head.method_name() };
         h1::write_request_line(out, method, self.path());
-        self.each_field(|name, value| h1::write_field(out, name, value))?;
+        let hop = self.each_field(|name, value| h1::write_field(out, name, value))?;
         let framing = match self.length(body) {
             Length::Unsaid => UploadFraming::Length,
             Length::Known(length) => {
@@ -44,7 +52,7 @@ impl Outbound<'_, '_> {
         };
         self.write_connection(out);
         h1::end_head(out);
-        Ok(framing)
+        Ok(Sending { framing, hop })
     }
 
     /// The head for HTTP/2 (RFC 9113 §8.3.1).
@@ -96,7 +104,7 @@ impl Outbound<'_, '_> {
 
     /// Calls `write` with name and value of every field but those of framing and persistence; Host
     /// comes first, where the route's rules leave it alone.
-    fn each_field(&self, mut write: impl FnMut(&[u8], &[u8])) -> Result<(), TooManyTokens> {
+    fn each_field(&self, mut write: impl FnMut(&[u8], &[u8])) -> Result<HopNames, TooManyTokens> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
@@ -109,13 +117,14 @@ impl Outbound<'_, '_> {
         let mut cookies = Cookies::new(head.version);
         for field in head.fields.iter() {
             let own = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect)
-                || own_id.is_some_and(|name| field.name.eq_ignore_ascii_case(name))
-                || proxy.subject_field.as_deref().is_some_and(|name| field.name.eq_ignore_ascii_case(name))
+                || field.known == Known::MaxForwards && request.max_forwards.is_some()
+                || own_id.is_some_and(|name| are_alike(field.name, name))
+                || proxy.subject_field.as_deref().is_some_and(|name| are_alike(field.name, name))
                 // RFC 8441 §5: HTTP/2 has no use for it, and ours is another.
                 || request.upgrade == Upgrade::WebSocket && field.name.eq_ignore_ascii_case(b"sec-websocket-key");
             if own
                 || !tokens.is_forwarded(field)
-                || !exchange.peer.is_copied(field.known)
+                || !exchange.peer.is_copied(field)
                 || rules.is_changed(field)
                 || cookies.holds_back(field.known)
             {
@@ -138,10 +147,17 @@ impl Outbound<'_, '_> {
         if let (Some(name), Some(subject)) = (&proxy.subject_field, subject) {
             write(name, subject.as_bytes());
         }
+        // Where the request has been and how far it may go (RFC 9110 §7.6.2, §7.6.3).
+        if let Some(via) = request.via.filter(|_| !rules.is_name_changed("Via")) {
+            write(b"Via", via);
+        }
+        if let Some(left) = request.max_forwards.filter(|_| !rules.is_name_changed("Max-Forwards")) {
+            write(b"Max-Forwards", itoa::Buffer::new().format(left).as_bytes());
+        }
         for (name, value) in rules.appended() {
             write(name, value);
         }
-        Ok(())
+        Ok(HopNames::from(&tokens))
     }
 
     fn length(&self, body: &RequestBody<'_>) -> Length {
@@ -162,8 +178,8 @@ impl Outbound<'_, '_> {
             Upgrade::No => h1::write_field(out, b"Connection", b"keep-alive"),
             Upgrade::Field => {
                 h1::write_field(out, b"Connection", b"upgrade");
-                for value in self.request.head.fields.all(Known::Upgrade) {
-                    h1::write_field(out, b"Upgrade", value);
+                for protocol in offered(&self.request.head.fields) {
+                    h1::write_field(out, b"Upgrade", protocol);
                 }
             }
             Upgrade::WebSocket => {

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::codec::h1;
-use crate::message::{RequestBody, RequestBodyFault};
+use crate::message::{HopNames, RequestBody, RequestBodyFault};
 use crate::net::{Scratch, Stream};
 
 /// How the body is framed for the server.
@@ -31,6 +31,7 @@ pub struct Upload {
     out: Scratch,
     sent: usize,
     framing: UploadFraming,
+    hop: HopNames,
     state: State,
     /// Whether the server has all that the client has sent so far.
     starved: bool,
@@ -50,10 +51,10 @@ enum State {
 const COPIED: usize = 4096;
 
 impl Upload {
-    /// A request whose head is in `out`.
+    /// A request whose head is in `out`; trailer fields named by `hop` do not go on.
     #[must_use]
-    pub fn new(out: Scratch, framing: UploadFraming) -> Self {
-        Self { out, sent: 0, framing, state: State::Sending, starved: false, bytes: 0 }
+    pub fn new(out: Scratch, framing: UploadFraming, hop: HopNames) -> Self {
+        Self { out, sent: 0, framing, hop, state: State::Sending, starved: false, bytes: 0 }
     }
 
     /// Whether all of it is sent.
@@ -113,7 +114,7 @@ impl Upload {
     fn poll_gather(&mut self, cx: &mut Context<'_>, body: &mut RequestBody<'_>) -> Poll<Result<(), RequestBodyFault>> {
         if !ready!(body.poll_fill(cx))? {
             if self.framing == UploadFraming::Chunked {
-                h1::write_last_chunk(&mut self.out, &body.trailers());
+                h1::write_last_chunk(&mut self.out, &self.hop.strip(body.trailers()));
             }
             self.state = State::Ending;
             return Poll::Ready(Ok(()));

@@ -127,8 +127,12 @@ impl Answer {
                 body.poll_upload(cx, &mut RequestBody::H1(connection));
             }
             let sent = sending.poll(cx, connection, body);
-            if sent.is_pending() && sending.waiting {
-                body.poll_ahead(cx);
+            if sent.is_pending() {
+                if sending.waiting {
+                    body.poll_ahead(cx);
+                } else if connection.stream.poll_failed(cx).is_ready() {
+                    return Poll::Ready(Err(SendFault::Client));
+                }
             }
             sent
         })
