@@ -11,7 +11,10 @@ mod outbound;
 mod retry;
 mod upload;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 pub use download::{DownloadFault, UpstreamBody};
 pub use failure::Failure;
@@ -22,7 +25,7 @@ use super::{Local, Response};
 use crate::head::RequestHead;
 use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget};
 use crate::upstream::balance::HashOn;
-use crate::upstream::{Balance, Key, Lease, LeaseFault, Server, Upstream};
+use crate::upstream::{Balance, Key, Lease, Server, Upstream};
 use attempt::attempt;
 use outbound::Outbound;
 use retry::{Retry, Tried};
@@ -85,15 +88,16 @@ impl Proxy {
             };
             exchange.server = Some(&server.name);
             exchange.attempts += 1;
-            let lease = match self.lease(local, exchange, server, fresh).await {
+            let lease = match self.lease(local, exchange, server, fresh, body).await {
                 Ok(lease) => lease,
-                Err(fault) => {
+                Err(Failure::Lease(fault)) => {
                     retry::count_lease_fault(server.state.cells(local.thread), &fault);
                     if !tried.push(server.state.id, Failure::Lease(fault)) {
                         return Err(tried.into_failure());
                     }
                     continue;
                 }
+                Err(failure) => return Err(failure),
             };
             let outbound = Outbound { proxy: self, exchange, request: &request, server };
             let failed = match attempt(local, exchange.started, outbound, lease, body).await {
@@ -129,8 +133,15 @@ impl Proxy {
         exchange: &mut Exchange<'_>,
         server: &'s Arc<Server>,
         fresh: bool,
-    ) -> Result<Lease<'s>, LeaseFault> {
-        let lease = self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh).await?;
+        body: &mut RequestBody<'_>,
+    ) -> Result<Lease<'s>, Failure> {
+        let mut lease = pin!(self.upstream.lease(server, &local.pools, local.thread, local.now.get(), fresh));
+        let lease = poll_fn(|cx| match lease.as_mut().poll(cx) {
+            Poll::Ready(leased) => Poll::Ready(leased.map_err(Failure::Lease)),
+            // Who has left waits in no queue.
+            Poll::Pending => body.poll_gone(cx).map(|()| Err(Failure::gone())),
+        })
+        .await?;
         if !lease.connection.reused {
             exchange.connect = Some(exchange.started.elapsed());
         }
