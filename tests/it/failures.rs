@@ -316,3 +316,28 @@ fn a_server_that_takes_a_body_slowly_has_its_time_for_each_piece() {
     assert_eq!((response.status, response.text().as_str()), (200, "slow"));
     upload.join().unwrap().unwrap();
 }
+
+#[test]
+fn a_client_that_leaves_the_queue_makes_room_in_it() {
+    let origin = Origin::start(|_, wire| {
+        // Until the client goes.
+        let _ = wire.is_closed();
+        Next::Close
+    });
+    let text =
+        PROXY.to_owned() + "max_connections = 1\nmax_queue = 1\ntimeouts = { queue = \"60s\", response = \"60s\" }\n";
+    let haechi = Haechi::plan(&text).with("origin", origin.address).start();
+    let asks = || {
+        let mut wire = Wire::connect(haechi.at("http")).unwrap();
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        wire.patience(Duration::from_millis(500));
+        wire
+    };
+    let _served = asks();
+    eventually("the only place is taken", || (origin.arrivals().len() == 1).then_some(()));
+    let mut waits = asks();
+    assert!(waits.read_head().is_err(), "it waits");
+    assert_eq!(asks().read_response("GET").unwrap().status, 503, "nobody else may wait");
+    drop(waits);
+    eventually("its place in the queue is free", || asks().read_head().is_err().then_some(()));
+}

@@ -116,8 +116,7 @@ impl<'s> Attempt<'s> {
             return Poll::Ready(Err(Failure::Client(fault)));
         }
         if body.poll_gone(cx).is_ready() {
-            let gone = io::ErrorKind::ConnectionAborted.into();
-            return Poll::Ready(Err(Failure::Client(RequestBodyFault::Gone(gone))));
+            return Poll::Ready(Err(Failure::gone()));
         }
         // While the client is to send, the server's time does not run; it begins anew with each
         // piece that the server takes.

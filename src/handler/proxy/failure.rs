@@ -52,6 +52,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The client has left.
+    pub(super) fn gone() -> Self {
+        Self::Client(RequestBodyFault::Gone(io::ErrorKind::ConnectionAborted.into()))
+    }
+
     /// Its name in logs and as a label.
     #[must_use]
     pub fn name(&self) -> &'static str {

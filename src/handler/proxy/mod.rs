@@ -13,7 +13,10 @@ mod stream;
 mod stream_body;
 mod upload;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 pub use download::{DownloadFault, UpstreamBody};
 pub use failure::Failure;
@@ -98,15 +101,16 @@ impl Proxy {
             };
             exchange.server = Some(&server.name);
             exchange.attempts += 1;
-            let lease = match self.lease(local, exchange, server, fresh).await {
+            let lease = match self.lease(local, exchange, server, fresh, body).await {
                 Ok(lease) => lease,
-                Err(fault) => {
+                Err(Failure::Lease(fault)) => {
                     retry::count_lease_fault(server.state.cells(local.thread), &fault);
                     if !tried.push(server.state.id, Failure::Lease(fault)) {
                         return Err(tried.into_failure());
                     }
                     continue;
                 }
+                Err(failure) => return Err(failure),
             };
             let outbound = Outbound { proxy: self, exchange, request: &request, server };
             let answered = match lease {
@@ -146,24 +150,41 @@ impl Proxy {
         exchange: &mut Exchange<'_>,
         server: &'s Arc<Server>,
         fresh: bool,
-    ) -> Result<Reached<'s>, LeaseFault> {
-        let (reached, reused) = match self.upstream.protocol {
-            Protocol::Http1 => {
-                let now = local.now.get();
-                let lease = self.upstream.lease(server, &local.pools, local.thread, now, fresh).await?;
-                let reused = lease.connection.reused;
-                (Reached::Connection(lease), reused)
-            }
-            Protocol::Http2 => {
-                let lease = self.upstream.lease_stream(server, &local.pools, local.thread).await?;
-                let reused = lease.reused;
-                (Reached::Stream(lease), reused)
-            }
-        };
+        body: &mut RequestBody<'_>,
+    ) -> Result<Reached<'s>, Failure> {
+        let mut reaching = pin!(self.connect(local, server, fresh));
+        let (reached, reused) = poll_fn(|cx| match reaching.as_mut().poll(cx) {
+            Poll::Ready(reached) => Poll::Ready(reached.map_err(Failure::Lease)),
+            // Who has left waits in no queue.
+            Poll::Pending => body.poll_gone(cx).map(|()| Err(Failure::gone())),
+        })
+        .await?;
         if !reused {
             exchange.connect = Some(exchange.started.elapsed());
         }
         Ok(reached)
+    }
+
+    /// A way to the server, and whether it had been made before.
+    async fn connect<'s>(
+        &'s self,
+        local: &'s Local,
+        server: &'s Arc<Server>,
+        fresh: bool,
+    ) -> Result<(Reached<'s>, bool), LeaseFault> {
+        match self.upstream.protocol {
+            Protocol::Http1 => {
+                let now = local.now.get();
+                let lease = self.upstream.lease(server, &local.pools, local.thread, now, fresh).await?;
+                let reused = lease.connection.reused;
+                Ok((Reached::Connection(lease), reused))
+            }
+            Protocol::Http2 => {
+                let lease = self.upstream.lease_stream(server, &local.pools, local.thread).await?;
+                let reused = lease.reused;
+                Ok((Reached::Stream(lease), reused))
+            }
+        }
     }
 
     /// What the upstream's balance hashes of this request.
