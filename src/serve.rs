@@ -3,9 +3,11 @@
 //! Drivers call [`answer`] with a request; every step of it is a call into the room of that name.
 //! The order of the steps is a security property: it stands here and nowhere else.
 
+mod load;
 mod refusal;
 mod worker;
 
+pub use load::Overload;
 pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, OpenConnection, Worker, finish};
 
@@ -14,6 +16,7 @@ use crate::handler::{Handler, Response, redirect, static_files};
 use crate::head::RequestHead;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, client_address};
 use crate::snapshot::{Listener, Site, Snapshot};
+use crate::telemetry::Phase;
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +37,22 @@ pub async fn answer<'s>(
     body: &mut RequestBody<'_>,
 ) -> Response<'s> {
     identify(listener, exchange, inquiry.head);
+    match worker.admit(snapshot) {
+        Ok(place) => exchange.in_flight = Some(place),
+        Err(overload) => {
+            listener.cells(worker.local.thread).shed.count(overload.name());
+            return refuse(worker, snapshot, None, exchange, &Refusal::Overload(overload));
+        }
+    }
     let mut site = None;
     match route(worker, listener, exchange, inquiry, body, &mut site).await {
         Ok(response) => response,
-        Err(refusal) => refuse(worker, snapshot, site, exchange, &refusal),
+        Err(refusal) => {
+            if refusal.is_slow_body() {
+                listener.cells(worker.local.thread).timed_out(Phase::Body);
+            }
+            refuse(worker, snapshot, site, exchange, &refusal)
+        }
     }
 }
 

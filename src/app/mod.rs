@@ -7,6 +7,7 @@
 
 mod control;
 mod data_plane;
+mod files;
 pub mod instance;
 pub mod readiness;
 mod reload;
@@ -90,7 +91,8 @@ fn checked(path: &Path) -> Result<config::Config, Faults> {
     let tickets = Tickets::new().map_err(|error| {
         Faults::from(crate::diagnostic::Diagnostic::anywhere(format!("the system gives no random bytes: {error}")))
     })?;
-    let snapshot = compile(&config, &Lasting::new(1, tickets), &Addresses::default(), None, now())?;
+    let snapshot =
+        compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())?;
     for warning in snapshot.warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
         eprintln!("{}", config.sources.render(warning));
     }

@@ -88,6 +88,7 @@ impl Running {
             phase: self.phase(),
             uptime_seconds: now.saturating_duration_since(self.started).as_secs(),
             generation: snapshot.generation,
+            connections_limit: snapshot.listeners.first().map_or(0, |listener| listener.process_limit.into()),
             config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
             listeners: snapshot
                 .listeners

@@ -14,7 +14,7 @@ pub mod request_id;
 pub mod target;
 
 pub use date::date;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, InFlight};
 pub use forwarded::{Peer, client_address};
 pub use header_rule::HeaderRules;
 pub use hop_by_hop::ConnectionTokens;

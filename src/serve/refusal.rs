@@ -2,18 +2,22 @@
 
 use bytes::Bytes;
 
+use super::Overload;
 use crate::codec::h1::RequestFault;
 use crate::codec::h2::StreamFault;
 use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, ResponseHead};
-use crate::message::{Exchange, TargetFault};
+use crate::message::{Exchange, RequestBodyFault, TargetFault};
 use crate::snapshot::TooLarge;
 
 /// Why there is no normal answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// There is too much to do already.
+    #[error(transparent)]
+    Overload(#[from] Overload),
     /// The request's head cannot be understood.
     #[error(transparent)]
     Head(#[from] RequestFault),
@@ -59,6 +63,7 @@ impl Refusal {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Overload(overload) => overload.name(),
             Self::Head(fault) => fault.name(),
             Self::Stream(fault) => fault.name(),
             Self::HeadTimeout => "head_timeout",
@@ -75,6 +80,7 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
+            Self::Overload(_) => 503,
             Self::Head(fault) => fault.status(),
             Self::Stream(fault) => fault.status(),
             Self::HeadTimeout => 408,
@@ -84,6 +90,11 @@ impl Refusal {
             Self::Proxy(failure) => failure.status(),
             Self::Files(failure) => failure.status(),
         }
+    }
+
+    /// Whether the request's body came too slowly.
+    pub(super) fn is_slow_body(&self) -> bool {
+        matches!(self, Self::Proxy(proxy::Failure::Client(RequestBodyFault::TimedOut)))
     }
 
     /// Whose doing it is.
@@ -100,7 +111,7 @@ impl Refusal {
             | Self::TooLarge(_) => Fault::Client,
             Self::Proxy(_) => Fault::Upstream,
             Self::Files(failure) if failure.status() < 500 => Fault::Client,
-            Self::Files(_) => Fault::Us,
+            Self::Overload(_) | Self::Files(_) => Fault::Us,
         }
     }
 
@@ -112,6 +123,10 @@ impl Refusal {
         let upstream = exchange.upstream.unwrap_or("-");
         let server = exchange.server.unwrap_or("-");
         match self.fault() {
+            // A line for each would be one more load.
+            Fault::Us if matches!(self, Self::Overload(_)) => {
+                tracing::debug!(%client, name, status, %reason, "request shed");
+            }
             Fault::Client => tracing::debug!(%client, name, status, %reason, "request refused"),
             Fault::Upstream => {
                 tracing::warn!(%client, upstream, server, attempts = exchange.attempts, name, status, %reason, "no answer from upstream");

@@ -3,14 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::load::{Load, Overload};
 use crate::handler::Local;
 use crate::handler::static_files::Disk;
 use crate::head::{Known, RequestHead};
-use crate::message::Exchange;
+use crate::message::{Exchange, InFlight};
 use crate::net::{Tag, fire_idle};
 use crate::snapshot::{Listener, ListenerId, Snapshot};
 use crate::telemetry::{Outcome, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
@@ -28,6 +29,7 @@ pub struct Worker {
     log: RefCell<ThreadLog>,
     draining: Cell<bool>,
     open: Rc<Open>,
+    load: Load,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +62,20 @@ impl Worker {
             log: RefCell::new(log),
             draining: Cell::new(false),
             open: Rc::default(),
+            load: Load::default(),
         }
+    }
+
+    /// A place for one more exchange, where the thread can take it on.
+    pub(super) fn admit(&self, snapshot: &Snapshot) -> Result<InFlight<'_>, Overload> {
+        self.load.admit(snapshot.capacity)
+    }
+
+    /// Moves the thread's coarse clock on. To be called `every` so often: how late it is called
+    /// tells how much the thread has to do.
+    pub fn turned(&self, now: Instant, every: Duration) {
+        self.local.now.set(now);
+        self.load.turned(now, every, self.snapshot.borrow().capacity);
     }
 
     /// One more connection.

@@ -118,6 +118,12 @@ pub struct ListenerLimits {
     pub body: u64,
     /// HTTP/2 streams open at once on one connection.
     pub streams: u32,
+    /// Bytes a second that a request body must come at; 0: any rate.
+    pub body_rate: u64,
+    /// Bytes a second that a client must take; 0: any rate.
+    pub send_rate: u64,
+    /// TLS handshakes under way at once on a thread.
+    pub handshakes: usize,
 }
 
 /// What becomes of the `Server` field of answers.

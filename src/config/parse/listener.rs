@@ -110,6 +110,9 @@ fn limits(node: &Node<'_>) -> ListenerLimits {
         uri: node.number("uri"),
         body: node.number("body"),
         streams: node.number("streams"),
+        body_rate: node.number("body_rate"),
+        send_rate: node.number("send_rate"),
+        handshakes: node.number("handshakes"),
     };
     if limits.uri >= limits.head {
         let (uri, head) = (limits.uri, limits.head);

@@ -3,14 +3,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use crate::codec::h1;
 use crate::handler::{Body, BodyFault, Response};
 use crate::head::{Method, RequestHead, ResponseHead, Version};
 use crate::http::fields::each_field;
 use crate::message::{Exchange, H1Body, RequestBody};
-use crate::net::Scratch;
+use crate::net::{Pace, Scratch, coarse_now};
 use crate::snapshot::Listener;
 
 /// How an answer's body is delimited for the client (RFC 9112 §6.3).
@@ -114,20 +113,14 @@ impl Answer {
 
     /// Sends the head in `out` and then the body. The request's body goes on to the upstream
     /// meanwhile.
-    pub(super) async fn send(
-        &self,
-        connection: &mut H1Body,
-        body: &mut Body<'_>,
-        out: Scratch,
-        patience: Duration,
-    ) -> Sent {
-        let mut sending = Sending::new(*self, connection, out, patience);
+    pub(super) async fn send(&self, connection: &mut H1Body, body: &mut Body<'_>, out: Scratch, pace: Pace) -> Sent {
+        let mut sending = Sending::new(*self, connection, out, pace);
         let result = poll_fn(|cx| {
             if body.is_uploading() {
                 body.poll_upload(cx, &mut RequestBody::H1(connection));
             }
             let sent = sending.poll(cx, connection, body);
-            if sent.is_pending() && sending.waiting {
+            if sent.is_pending() && sending.pace.is_waiting() {
                 body.poll_ahead(cx);
             }
             sent
@@ -167,13 +160,12 @@ struct Sending {
     open_chunk: bool,
     over: bool,
     bytes: u64,
-    patience: Duration,
-    /// Whether the client takes nothing now.
-    waiting: bool,
+    /// Waits while the client takes nothing.
+    pace: Pace,
 }
 
 impl Sending {
-    fn new(answer: Answer, connection: &mut H1Body, out: Scratch, patience: Duration) -> Self {
+    fn new(answer: Answer, connection: &mut H1Body, out: Scratch, pace: Pace) -> Self {
         let (out, sent) = match connection.take_interim() {
             // An interim response that the client has not taken goes first.
             Some((mut interim, sent)) => {
@@ -190,8 +182,7 @@ impl Sending {
             open_chunk: false,
             over: matches!(answer.delimited, Delimited::Not(_)),
             bytes: 0,
-            patience,
-            waiting: false,
+            pace,
         }
     }
 
@@ -201,7 +192,12 @@ impl Sending {
         connection: &mut H1Body,
         body: &mut Body<'_>,
     ) -> Poll<Result<(), SendFault>> {
+        let turn = self.bytes + TURN;
         loop {
+            if self.bytes >= turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // What is at hand goes out together: head, chunk size and payload in one call.
             if self.direct == 0 && !self.over && self.out.len() - self.sent < GATHERED {
                 if let Poll::Ready(more) = self.poll_next(cx, connection, body) {
@@ -246,7 +242,9 @@ impl Sending {
             }
             let before = self.bytes;
             let sent = file.poll_send(cx, socket, &mut self.bytes);
-            self.waiting &= self.bytes == before;
+            if self.bytes > before {
+                self.pace.moved(coarse_now(), self.bytes - before);
+            }
             return match sent {
                 Poll::Ready(Ok(over)) => {
                     self.over = over;
@@ -299,7 +297,7 @@ impl Sending {
                 Poll::Ready(_) => return Poll::Ready(Err(SendFault::Client)),
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
-            self.waiting = false;
+            self.pace.moved(coarse_now(), n as u64);
             let head = n.min(rest.len());
             self.sent += head;
             body.consume(n - head);
@@ -317,9 +315,8 @@ impl Sending {
 
     /// The client takes nothing: its time runs from the first such moment on.
     fn poll_patience(&mut self, cx: &mut Context<'_>, connection: &H1Body) -> Poll<Result<(), SendFault>> {
-        if !self.waiting {
-            self.waiting = true;
-            connection.send_deadline.set(self.patience);
+        if let Some(patience) = self.pace.wait(coarse_now()) {
+            connection.send_deadline.set(patience);
         }
         connection.send_deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
     }
@@ -327,6 +324,8 @@ impl Sending {
 
 /// Chunks up to this size are copied behind what is to be sent.
 const COPIED: usize = 4096;
+/// Payload bytes after which a client that takes everything at once lets others have a turn.
+const TURN: u64 = 1024 * 1024;
 /// With more than this to send already, nothing is gathered behind it.
 const GATHERED: usize = 16 * 1024;
 

@@ -23,18 +23,24 @@ pub(super) enum Next {
     Closed,
 }
 
-/// Waits without a buffer until something comes, then reads until `head` is whole.
+/// Waits without a buffer until something comes, then reads until `head` is whole. `unused` tells
+/// that there was no exchange on the connection.
 pub(super) async fn next(
     connection: &mut H1Body,
     head: &mut RequestHead,
     limits: HeadLimits,
     timeouts: ListenerTimeouts,
     tag: Tag,
+    unused: bool,
 ) -> Next {
     let mut started = false;
     if connection.input.is_empty() {
         connection.input = Buffer::none();
-        connection.receive_deadline.set_idle(timeouts.idle, tag);
+        if unused {
+            connection.receive_deadline.set_unused(timeouts.idle, tag);
+        } else {
+            connection.receive_deadline.set_idle(timeouts.idle, tag);
+        }
         let readable = poll_fn(|cx| match connection.stream.poll_readable(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => connection.receive_deadline.poll(cx).map(|()| None),

@@ -3,12 +3,14 @@
 pub mod certs;
 pub mod client;
 pub mod eventually;
+pub mod frames;
 pub mod haechi;
 pub mod load;
 pub mod origin;
 pub mod page;
 pub mod ports;
 pub mod raw;
+pub mod siege;
 #[cfg(test)]
 mod tests;
 pub mod tomcat;
