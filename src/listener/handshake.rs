@@ -64,7 +64,7 @@ const DISPLACED: &str = "displaced";
 /// Shakes hands, in turn with the other handshakes of the thread.
 async fn shake(secure: &Secure, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     // A client that says nothing costs no session, and one that has gone again no signature.
-    socket.readable().await?;
+    socket.peek(&mut [0; 1]).await?;
     turn(&socket).await?;
     TlsAcceptor::from(Arc::clone(&secure.config)).accept(socket).await
 }

@@ -1,7 +1,8 @@
 //! Waits for the head of the next request.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::io;
+use std::task::{Context, Poll};
 
 use crate::codec::h1::{self, HeadLimits, Request, RequestFault};
 use crate::head::RequestHead;
@@ -41,16 +42,11 @@ pub(super) async fn next(
         } else {
             connection.receive_deadline.set_idle(timeouts.idle, tag);
         }
-        let readable = poll_fn(|cx| match connection.stream.poll_readable(cx) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => connection.receive_deadline.poll(cx).map(|()| None),
-        });
-        match readable.await {
-            Some(Ok(())) => {}
-            Some(Err(_)) => return Next::Closed,
+        match poll_fn(|cx| poll_first(cx, connection)).await {
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) => return Next::Closed,
             None => return Next::Idle,
         }
-        connection.input = Buffer::with_capacity(Buffer::SMALL);
     }
     loop {
         if !connection.input.is_empty() {
@@ -81,8 +77,26 @@ pub(super) async fn next(
         match read.await {
             Some(Ok(0) | Err(_)) => return Next::Closed,
             Some(Ok(n)) => connection.input.filled(n),
-            None if started => return Next::TimedOut,
-            None => return Next::Idle,
+            None => return Next::TimedOut,
         }
     }
+}
+
+/// Ready with what the first read found, or with nothing when the time is over. A block is held only
+/// from the first byte on: a fresh socket, or half a record of TLS, is readable for nothing.
+fn poll_first(cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Option<io::Result<usize>>> {
+    if let Poll::Ready(readable) = connection.stream.poll_readable(cx) {
+        if let Err(error) = readable {
+            return Poll::Ready(Some(Err(error)));
+        }
+        connection.input = Buffer::with_capacity(Buffer::SMALL);
+        if let Poll::Ready(read) = connection.stream.poll_read(cx, connection.input.spare()) {
+            if let Ok(n) = read {
+                connection.input.filled(n);
+            }
+            return Poll::Ready(Some(read));
+        }
+        connection.input = Buffer::none();
+    }
+    connection.receive_deadline.poll(cx).map(|()| None)
 }

@@ -42,8 +42,8 @@ fn ten_thousand_idle_connections_cost_little_and_keep_nobody_out() {
     };
     let first = wave();
     let each = first.saturating_sub(before) * 1024 / crowd;
-    // A read buffer alone would be 16 KiB, and twice as much with what is to be sent.
-    assert!(each < 16 * 1024, "{each} bytes for each idle connection");
+    // In a build for tests; a read buffer alone would be 16 KiB.
+    assert!(each < 10 * 1024, "{each} bytes for each idle connection");
     // The allocator may keep what a crowd has taken, for the next one.
     let grown = wave().saturating_sub(first);
     assert!(grown < 16 * 1024, "{grown} KiB more for a second crowd");

@@ -22,9 +22,9 @@ fn exchanges_over_the_limit_are_answered_503_at_once_until_others_end() {
     let started = Instant::now();
     // Which thread a connection comes to is the kernel's choice: both are full after a few.
     while shed < 8 {
+        let before = origin.arrivals().len();
         let mut wire = Wire::connect(http).unwrap();
         wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let before = origin.arrivals().len();
         let sent = Instant::now();
         let answered = eventually("an answer or an arrival", || {
             wire.stream().set_nonblocking(true).unwrap();
