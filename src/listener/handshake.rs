@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use crate::net::{Deadline, Stream, TlsFacts};
 use crate::serve::Worker;
 use crate::snapshot::{Listener, Secure};
-use crate::telemetry::Phase;
+use crate::telemetry::{LineBudget, Phase};
 use crate::tls::{HandshakeFailure, facts};
 
 /// Shakes hands within `timeouts.handshake`; none, counted and logged by category, where it fails.
@@ -52,7 +52,7 @@ pub(super) async fn handshake(
         }
     };
     cells.handshake_failures.count(failure);
-    if may_log(started) {
+    if LINES.with(|lines| lines.take(started)) {
         tracing::info!(listener = &*listener.name, client = %peer, failure, reason, "TLS handshake failed");
     }
     None
@@ -104,6 +104,7 @@ fn has_gone(socket: &TcpStream) -> bool {
 }
 
 thread_local! {
+    static LINES: LineBudget = const { LineBudget::new(10) };
     static PASS: Cell<u32> = const { Cell::new(0) };
     static BEGUN: Cell<u32> = const { Cell::new(0) };
     static UNDERWAY: RefCell<BTreeMap<u64, Deadline>> = const { RefCell::new(BTreeMap::new()) };
@@ -141,20 +142,4 @@ impl Drop for Underway {
 
 fn now() -> Instant {
     Instant::now()
-}
-
-/// Lines that a thread writes about failed handshakes in a second: whoever knocks a thousand times
-/// a second fills counters, not the log.
-const LINES_A_SECOND: u32 = 10;
-
-fn may_log(now: Instant) -> bool {
-    thread_local! {
-        static LINES: Cell<Option<(Instant, u32)>> = const { Cell::new(None) };
-    }
-    let (since, lines) = match LINES.get() {
-        Some((since, lines)) if now.saturating_duration_since(since) < Duration::from_secs(1) => (since, lines),
-        _ => (now, 0),
-    };
-    LINES.set(Some((since, lines + 1)));
-    lines < LINES_A_SECOND
 }

@@ -11,6 +11,7 @@ use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, ResponseHead};
 use crate::message::{Exchange, RequestBodyFault, TargetFault};
 use crate::snapshot::TooLarge;
+use crate::telemetry::LineBudget;
 
 /// Why there is no normal answer.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,10 @@ pub enum Fault {
     Upstream,
     /// Ours.
     Us,
+}
+
+thread_local! {
+    static LINES: LineBudget = const { LineBudget::new(100) };
 }
 
 impl Refusal {
@@ -117,16 +122,15 @@ impl Refusal {
 
     /// Tells the operator, who sees what clients do only at the level of debugging.
     pub(super) fn log(&self, exchange: &Exchange<'_>) {
+        if self.fault() != Fault::Client && !LINES.with(|lines| lines.take(exchange.started)) {
+            return;
+        }
         let (name, status) = (self.name(), self.status());
         let reason = Causes(self);
         let client = exchange.address;
         let upstream = exchange.upstream.unwrap_or("-");
         let server = exchange.server.unwrap_or("-");
         match self.fault() {
-            // A line for each would be one more load.
-            Fault::Us if matches!(self, Self::Overload(_)) => {
-                tracing::debug!(%client, name, status, %reason, "request shed");
-            }
             Fault::Client => tracing::debug!(%client, name, status, %reason, "request refused"),
             Fault::Upstream => {
                 tracing::warn!(%client, upstream, server, attempts = exchange.attempts, name, status, %reason, "no answer from upstream");
