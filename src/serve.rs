@@ -3,9 +3,11 @@
 //! Drivers call [`answer`] with a request; every step of it is a call into the room of that name.
 //! The order of the steps is a security property: it stands here and nowhere else.
 
+mod load;
 mod refusal;
 mod worker;
 
+pub use load::Overload;
 pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, OpenConnection, Worker, finish};
 
@@ -16,6 +18,7 @@ use crate::head::RequestHead;
 use crate::message::upgrade::offered;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address, hops};
 use crate::snapshot::{Listener, Site, Snapshot};
+use crate::telemetry::Phase;
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +39,22 @@ pub async fn answer<'s>(
     body: &mut RequestBody<'_>,
 ) -> Response<'s> {
     identify(listener, exchange, inquiry.head);
+    match worker.admit(snapshot) {
+        Ok(place) => exchange.in_flight = Some(place),
+        Err(overload) => {
+            listener.cells(worker.local.thread).shed.count(overload.name());
+            return refuse(worker, snapshot, None, exchange, &Refusal::Overload(overload));
+        }
+    }
     let mut site = None;
     match route(worker, listener, exchange, inquiry, body, &mut site).await {
         Ok(response) => response,
-        Err(refusal) => refuse(worker, snapshot, site, exchange, &refusal),
+        Err(refusal) => {
+            if refusal.is_slow_body() {
+                listener.cells(worker.local.thread).timed_out(Phase::Body);
+            }
+            refuse(worker, snapshot, site, exchange, &refusal)
+        }
     }
 }
 
@@ -126,10 +141,7 @@ pub fn refuse<'s>(
     refusal: &Refusal,
 ) -> Response<'s> {
     exchange.refusal = Some(refusal.name());
-    // What clients do is told at the level of debugging only, and must not use up the lines of servers.
-    if refusal.fault() == Fault::Client || worker.refusal_lines.take(exchange.started) {
-        refusal.log(exchange);
-    }
+    refusal.log(exchange);
     let status = refusal.status();
     let page = site.and_then(|site| site.error_pages.of(status)).or_else(|| snapshot.error_pages.of(status));
     refusal.render(page, worker.local.spare_head())

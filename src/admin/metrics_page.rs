@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::server::Sources;
-use super::status::ListenerStatus;
+use super::status::Status;
 use crate::telemetry::exposition::{Page, Samples};
 use crate::telemetry::names::{self, Family};
 use crate::telemetry::{
@@ -15,7 +15,7 @@ pub(super) fn metrics_page(sources: &Sources) -> String {
     sources.registry.prune();
     let mut page = sources.control.page();
     log_families(&mut page, sources.access_log.line_counts());
-    limit_family(&mut page, &(sources.status)().listeners);
+    limit_families(&mut page, &(sources.status)());
     listener_families(&mut page, &sources.registry);
     site_families(&mut page, &sources.registry);
     (sources.servers)(&mut page);
@@ -30,9 +30,10 @@ fn log_families(page: &mut Page, lines: LineCounts) {
     });
 }
 
-fn limit_family(page: &mut Page, listeners: &[ListenerStatus]) {
+fn limit_families(page: &mut Page, status: &Status) {
+    page.family(&names::PROCESS_CONNECTIONS_LIMIT, |samples| samples.count(&[], status.connections_limit));
     page.family(&names::CONNECTIONS_LIMIT, |samples| {
-        for listener in listeners {
+        for listener in &status.listeners {
             samples.count(&[&listener.name], listener.connections_limit);
         }
     });
@@ -50,6 +51,8 @@ fn listener_families(page: &mut Page, registry: &Registry) {
         s.count(&[name], sum(cells, |c| &c.accepted).saturating_sub(closed));
     });
     each(&names::CONNECTIONS_REFUSED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.refused)));
+    each(&names::CONNECTIONS_DISPLACED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.displaced)));
+    each(&names::EXCHANGES_SHED, |s, name, cells| by_name(s, name, cells, |c| &c.shed));
     each(&names::ACCEPT_FAILURES, |s, name, cells| s.count(&[name], sum(cells, |c| &c.accept_failures)));
     each(&names::HANDSHAKES, |s, name, cells| by_name(s, name, cells, |c| &c.handshakes));
     each(&names::HANDSHAKES_RESUMED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.resumed)));

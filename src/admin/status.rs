@@ -18,6 +18,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// The generation of the config that is served.
     pub generation: u64,
+    /// How many connections all listeners may have open together.
+    pub connections_limit: u64,
     /// The config that is served.
     pub config: ConfigStatus,
     /// Every listener.

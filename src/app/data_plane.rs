@@ -191,7 +191,7 @@ async fn keep_house(worker: Rc<Worker>) {
     for turn in (0..TURNS_BETWEEN_SWEEPS).cycle() {
         turns.tick().await;
         let now = now();
-        worker.local.now.set(now);
+        worker.turned(now, TURN);
         worker.flush_log();
         if turn == 0 {
             worker.local.pools.sweep(now);

@@ -7,6 +7,7 @@
 
 mod control;
 mod data_plane;
+mod files;
 pub mod instance;
 pub mod readiness;
 mod reload;
@@ -118,7 +119,8 @@ fn read(path: &Path) -> Result<Config, Faults> {
     let (config, mut faults) = config::scan(path)?;
     if !faults.is_empty()
         && let Ok(tickets) = Tickets::new()
-        && let Err(more) = compile(&config, &Lasting::new(1, tickets), &Addresses::default(), None, now())
+        && let Err(more) =
+            compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())
     {
         // What follows from a fault that is told already, at the same place, is none of its own.
         let more = more.diagnostics().iter().filter(|fault| faults.iter().all(|told| told.span != fault.span));
@@ -136,7 +138,8 @@ fn checked(path: &Path) -> Result<Config, Faults> {
     let config = read(path)?;
     let tickets = Tickets::new()
         .map_err(|error| Faults::from(Diagnostic::anywhere(format!("the system gives no random bytes: {error}"))))?;
-    let snapshot = compile(&config, &Lasting::new(1, tickets), &Addresses::default(), None, now())?;
+    let snapshot =
+        compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())?;
     for warning in snapshot.warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
         eprintln!("{}", config.sources.render(warning));
     }

@@ -18,7 +18,7 @@ use super::data_plane::{Commit, DataPlane};
 use super::readiness;
 use super::running::{Running, expiries};
 use super::watch::{Followed, Watch};
-use super::{now, read};
+use super::{files, now, read};
 use crate::admin::{self, Sources};
 use crate::config::{AccessLogFormat, AccessLogTarget, Config, LogLevel, Process};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
@@ -89,7 +89,7 @@ impl Control {
         diagnostics::say(level(config.log.level));
         let threads = threads(&config.process);
         let tickets = Tickets::new().map_err(system("the system gives no random bytes"))?;
-        let lasting = Lasting::new(threads, tickets);
+        let lasting = Lasting::new(threads, files::raise_limit(), tickets);
         let names = Names::system().map_err(system("names cannot be resolved"))?;
         names.follow(names_of(&config), NAMES_PATIENCE).await;
         let mut prepared = prepare(&config, &lasting, &names.addresses(), None, None)?;

@@ -92,6 +92,7 @@ impl Running {
             phase: self.phase(),
             uptime_seconds: now.saturating_duration_since(self.started).as_secs(),
             generation: snapshot.generation,
+            connections_limit: snapshot.listeners.first().map_or(0, |listener| listener.process_limit.into()),
             config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
             listeners: snapshot
                 .listeners
@@ -159,12 +160,16 @@ fn now() -> (Instant, SystemTime) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::handler::error_page::ErrorPages;
+    use crate::snapshot::Capacity;
 
     fn snapshot(generation: u64) -> Arc<Snapshot> {
         let error_pages = ErrorPages::default();
-        Arc::new(Snapshot { generation, listeners: vec![], upstreams: vec![], warnings: vec![], error_pages })
+        let capacity = Capacity { exchanges: 1, lag: Duration::ZERO };
+        Arc::new(Snapshot { generation, capacity, listeners: vec![], upstreams: vec![], warnings: vec![], error_pages })
     }
 
     #[test]

@@ -41,6 +41,24 @@ const SITES: Kind = List(&Table(SITE));
 
 const PROCESS: &[Key] = &[
     Key::default("workers", Integer(0, 1024), "0", "Worker threads; 0: one per core"),
+    Key::default(
+        "connections",
+        Integer(0, 10_000_000),
+        "0",
+        "Open connections of all listeners; 0: half the files that the process may open, as each may need one to a server",
+    ),
+    Key::default(
+        "exchanges",
+        Integer(0, 10_000_000),
+        "0",
+        "Exchanges under way at once, shared out evenly among the threads; more are answered 503. 0: as many as connections",
+    ),
+    Key::default(
+        "lag",
+        Duration,
+        "\"500ms\"",
+        "A thread that comes round this late, time after time, answers new requests with 503 until it has caught up",
+    ),
     Key::optional("user", Later, "The user that the worker runs as"),
     Key::default("handover_grace", Grace, "\"2s\"", "On stop: how long keep-alive connections are wound down first"),
     Key::default("shutdown_grace", Grace, "\"30s\"", "How long a drain may last"),
@@ -107,8 +125,18 @@ const LISTENER: &[Key] = &[
 const LISTENER_TIMEOUTS: &[Key] = &[
     Key::default("handshake", Duration, "\"10s\"", "The whole TLS handshake"),
     Key::default("head", Duration, "\"10s\"", "A whole request head"),
-    Key::default("body", Duration, "\"10s\"", "Between two bytes of a request body"),
-    Key::default("send", Duration, "\"10s\"", "Between two bytes that the client takes"),
+    Key::default(
+        "body",
+        Duration,
+        "\"10s\"",
+        "Between two bytes of a request body; how far limits.body_rate may fall behind",
+    ),
+    Key::default(
+        "send",
+        Duration,
+        "\"10s\"",
+        "Between two bytes that the client takes; how far limits.send_rate may fall behind",
+    ),
     Key::default("idle", Duration, "\"60s\"", "A connection without a request"),
     Key::default("tunnel", Duration, "\"1h\"", "A tunnel (WebSocket) without a byte either way"),
 ];
@@ -125,6 +153,24 @@ const LISTENER_LIMITS: &[Key] = &[
         Integer(10, 1_000_000),
         "2000",
         "HTTP/2 frames that carry nothing of a request (SETTINGS, PING, RST_STREAM and so on), in one second on one connection; more end it",
+    ),
+    Key::default(
+        "body_rate",
+        Size(0, 1 << 30),
+        "\"256B\"",
+        "Bytes a second that a request body must come at while it is waited for; 0: any rate",
+    ),
+    Key::default(
+        "send_rate",
+        Size(0, 1 << 30),
+        "\"256B\"",
+        "Bytes a second that a client must take while it is waited for; 0: any rate",
+    ),
+    Key::default(
+        "handshakes",
+        Integer(1, 100_000),
+        "1000",
+        "TLS handshakes under way at once on a thread; one more ends the oldest of them",
     ),
 ];
 

@@ -91,6 +91,12 @@ impl Config {
 pub struct Process {
     /// Worker threads; 0: one per core.
     pub workers: usize,
+    /// Open connections of all listeners; 0: by the files that the process may open.
+    pub connections: u32,
+    /// Exchanges under way at once; 0: as many as connections.
+    pub exchanges: u32,
+    /// How late a thread may come round before it sheds load.
+    pub lag: Duration,
     /// On stop: how long keep-alive connections are wound down before the rest begins.
     pub handover_grace: Duration,
     /// How long a drain may last.

@@ -138,6 +138,9 @@ fn include_folders(root: &Node<'_>) -> Vec<PathBuf> {
 fn process(node: &Node<'_>) -> Process {
     Process {
         workers: node.number("workers"),
+        connections: node.number("connections"),
+        exchanges: node.number("exchanges"),
+        lag: node.duration("lag"),
         handover_grace: node.duration("handover_grace"),
         shutdown_grace: node.duration("shutdown_grace"),
     }

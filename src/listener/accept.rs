@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::choose::choose;
 use super::handshake::handshake;
 use crate::http::{Accepted, h1, h2};
-use crate::net::{Client, Stream};
+use crate::net::{Client, Stream, TICK, Tag, end_longest_idle};
 use crate::serve::{OpenConnection, Worker};
 use crate::snapshot::{ListenerId, Place};
 use crate::telemetry::{ListenerCells, PerThread};
@@ -21,15 +21,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a connection waits for a place where there is none.
+const NO_PLACE: Duration = Duration::from_millis(500);
+/// Connections at rest that are ended at a time to make room.
+const DISPLACED: usize = 32;
+
 /// Serves whoever connects to `socket`, until the task is ended. `id` says which listener the
 /// socket belongs to now: a reload may move an address to another one.
 pub async fn accept(worker: Rc<Worker>, socket: TcpListener, id: Rc<Cell<ListenerId>>) {
     let mut pause = FIRST_PAUSE;
+    let mut patience = NO_PLACE;
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
                 pause = FIRST_PAUSE;
-                begin(&worker, stream, id.get());
+                let place = place(&worker, id.get(), &mut patience).await;
+                begin(&worker, stream, id.get(), place);
             }
             // The client has gone already; the next one waits.
             Err(error) if is_clients(&error) => {}
@@ -55,13 +62,38 @@ fn is_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-/// Finds the connection a place and a task.
-fn begin(worker: &Rc<Worker>, socket: TcpStream, id: ListenerId) {
+/// A place for one more connection. Where there is none, connections at rest are ended and the
+/// newest waits a while, the others behind it in the kernel's queue; when `patience` is used up and
+/// nothing came free, connections are refused at once until something does.
+async fn place(worker: &Worker, id: ListenerId, patience: &mut Duration) -> Option<Place> {
+    loop {
+        {
+            let snapshot = worker.snapshot();
+            let listener = snapshot.listener(id)?;
+            if let Some(place) = listener.admit() {
+                *patience = NO_PLACE;
+                return Some(place);
+            }
+            if patience.is_zero() {
+                return None;
+            }
+            // Each thread has its share of those at rest, and ends no others.
+            let whole_process = listener.is_process_full();
+            let displaced = end_longest_idle(DISPLACED, |tag| whole_process || tag == Tag(id.0));
+            listener.cells(worker.local.thread).displaced.add(displaced as u64);
+        }
+        tokio::time::sleep(TICK).await;
+        *patience = patience.saturating_sub(TICK);
+    }
+}
+
+/// Finds the connection a task, or ends it where it has no place.
+fn begin(worker: &Rc<Worker>, socket: TcpStream, id: ListenerId, place: Option<Place>) {
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(id) else { return };
     let cells = listener.cells(worker.local.thread);
     cells.accepted.add(1);
-    let Some(place) = listener.admit() else {
+    let Some(place) = place else {
         cells.refused.add(1);
         cells.closed.add(1);
         return;
@@ -96,9 +128,8 @@ async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: L
         let Some(listener) = snapshot.listener(id) else { return };
         match &listener.tls {
             Some(secure) => {
-                let Some((stream, facts)) = handshake(worker, listener, secure, socket, client.peer).await else {
-                    return;
-                };
+                let shaken = Box::pin(handshake(worker, listener, secure, socket, client.peer)).await;
+                let Some((stream, facts)) = shaken else { return };
                 let is_h2 = facts.is_h2();
                 client.tls = Some(Box::new(facts));
                 (stream, is_h2)
@@ -110,5 +141,6 @@ async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: L
         }
     };
     let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
-    if is_h2 { h2::serve(accepted).await } else { h1::serve(accepted).await }
+    // What only some connections need is no part of every connection's task.
+    if is_h2 { Box::pin(h2::serve(accepted)).await } else { h1::serve(accepted).await }
 }

@@ -1,6 +1,7 @@
 //! One request and its answer: what is known of it, for the log, the metrics and the forwarded
 //! fields. It carries facts and decides nothing.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,6 +40,27 @@ pub struct Exchange<'s> {
     pub attempts: u32,
     /// Why there was no normal answer, by the name of the refusal.
     pub refusal: Option<&'static str>,
+    /// Its place among those that are under way on the thread, where it was given one.
+    pub in_flight: Option<InFlight<'s>>,
+}
+
+/// A place among a thread's exchanges, given back when dropped.
+#[derive(Debug)]
+pub struct InFlight<'s>(&'s Cell<u32>);
+
+impl<'s> InFlight<'s> {
+    /// One more in `count`.
+    #[must_use]
+    pub fn new(count: &'s Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl<'s> Exchange<'s> {
@@ -60,6 +82,7 @@ impl<'s> Exchange<'s> {
             first_byte: None,
             attempts: 0,
             refusal: None,
+            in_flight: None,
         }
     }
 

@@ -16,7 +16,7 @@ pub mod target;
 pub mod upgrade;
 
 pub use date::date;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, InFlight};
 pub use forwarded::{Peer, client_address};
 pub use header_rule::HeaderRules;
 pub use hop_by_hop::{ConnectionTokens, HopNames};

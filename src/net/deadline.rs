@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 pub const TICK: Duration = Duration::from_millis(25);
 const SLOTS: usize = 1024;
 const NEVER: u64 = u64::MAX;
+/// Ticks that an idle connection rests before it may be ended to make room.
+const DISPLACED_AFTER: u64 = 400;
+/// The same for one that was never used.
+const UNUSED_DISPLACED_AFTER: u64 = 40;
 
 /// The time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +31,9 @@ pub struct Elapsed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(pub u32);
 
-/// A point in time that a task waits for beside its work, moved as often as one likes.
-#[derive(Debug)]
+/// A point in time that a task waits for beside its work, moved as often as one likes. A clone is
+/// another handle to the same one.
+#[derive(Clone, Debug)]
 pub struct Deadline(Rc<Entry>);
 
 #[derive(Debug, Default)]
@@ -39,6 +44,8 @@ struct Entry {
     scheduled: Cell<u64>,
     fired: Cell<bool>,
     idle: Cell<Option<Tag>>,
+    /// The tick from which on an idle connection may be ended to make room.
+    displaceable: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -69,10 +76,21 @@ impl Deadline {
         WHEEL.with(|wheel| wheel.borrow_mut().set(&self.0, after));
     }
 
-    /// Fires `after` from now on, or when the idle connections of `tag` are told to end.
+    /// Fires `after` from now on, or when the idle connections of `tag` are told to end. To make
+    /// room it is ended after ten seconds at the soonest: clients keep what they have used.
     pub fn set_idle(&self, after: Duration, tag: Tag) {
+        self.rest(after, tag, DISPLACED_AFTER);
+    }
+
+    /// The same for a connection that was never used: it may make room after a second.
+    pub fn set_unused(&self, after: Duration, tag: Tag) {
+        self.rest(after, tag, UNUSED_DISPLACED_AFTER);
+    }
+
+    fn rest(&self, after: Duration, tag: Tag, displaced_after: u64) {
         self.set(after);
         self.0.idle.set(Some(tag));
+        self.0.displaceable.set(WHEEL.with_borrow(|wheel| wheel.now) + displaced_after);
     }
 
     /// Does not fire any more.
@@ -80,6 +98,11 @@ impl Deadline {
         self.0.fired.set(false);
         self.0.idle.set(None);
         self.0.due.set(NEVER);
+    }
+
+    /// Fires now.
+    pub fn fire(&self) {
+        self.0.fire();
     }
 
     /// Ready once it has fired.
@@ -132,6 +155,22 @@ pub async fn run_deadlines() {
             entry.fire();
         }
     }
+}
+
+/// The time on this thread's wheel, in steps of [`TICK`] from an unknown beginning: for measuring
+/// waits, without a system call.
+#[must_use]
+pub fn coarse_now() -> Duration {
+    let ticks = WHEEL.with_borrow(|wheel| wheel.now);
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// Ends the wait of up to `most` idle connections of this thread whose tag `of` wants, about those
+/// that have the least time left; how many that were.
+pub fn end_longest_idle(most: usize, of: impl Fn(Tag) -> bool) -> usize {
+    let idle = WHEEL.with_borrow(|wheel| wheel.next_idle(most, of));
+    idle.iter().for_each(|entry| entry.fire());
+    idle.len()
 }
 
 /// Ends the wait of every idle connection of this thread whose tag `of` wants.
@@ -203,6 +242,15 @@ impl Wheel {
     fn idle(&self, of: impl Fn(Tag) -> bool) -> Vec<Rc<Entry>> {
         let entries = self.slots.iter().flatten().filter_map(Weak::upgrade);
         entries.filter(|entry| entry.due.get() != NEVER && entry.idle.get().is_some_and(&of)).collect()
+    }
+
+    /// The first idle entries that the wheel comes by.
+    fn next_idle(&self, most: usize, of: impl Fn(Tag) -> bool) -> Vec<Rc<Entry>> {
+        let ahead = (self.now + 1..=self.now + SLOTS as u64).filter_map(|tick| self.slots.get(self.slot(tick)));
+        let entries = ahead.flatten().filter_map(Weak::upgrade);
+        let rested = |entry: &Entry| entry.due.get() != NEVER && entry.displaceable.get() <= self.now;
+        let idle = |entry: &Rc<Entry>| rested(entry) && entry.idle.get().is_some_and(&of);
+        entries.filter(idle).take(most).collect()
     }
 
     fn slot(&self, tick: u64) -> usize {
@@ -282,6 +330,20 @@ mod tests {
         }
         assert_eq!(wheel.idle(|tag| tag == Tag(2)).len(), 1);
         assert!(Rc::ptr_eq(&wheel.idle(|tag| tag == Tag(2))[0], &two));
+    }
+
+    #[test]
+    fn those_with_the_least_time_left_are_found_first() {
+        let mut wheel = Wheel::default();
+        let entries: Vec<_> = (0..5).map(|_| entry()).collect();
+        for (at, entry) in [8, 10, 20, 5, 40].into_iter().zip(&entries) {
+            wheel.set(entry, TICK * at);
+            entry.idle.set((at != 5).then_some(Tag(1)));
+        }
+        entries[0].displaceable.set(1);
+        let found = wheel.next_idle(2, |tag| tag == Tag(1));
+        assert_eq!(found.len(), 2);
+        assert!(Rc::ptr_eq(&found[0], &entries[1]) && Rc::ptr_eq(&found[1], &entries[2]));
     }
 
     #[tokio::test]

@@ -4,12 +4,14 @@ mod buffer;
 mod client;
 mod deadline;
 mod gather;
+mod pace;
 mod scratch;
 mod stream;
 
 pub use buffer::Buffer;
 pub use client::{Client, TlsFacts};
-pub use deadline::{Deadline, Elapsed, Tag, fire_idle, run_deadlines};
+pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, fire_idle, run_deadlines};
 pub use gather::Gather;
+pub use pace::Pace;
 pub use scratch::Scratch;
 pub use stream::Stream;

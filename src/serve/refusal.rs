@@ -2,18 +2,23 @@
 
 use bytes::Bytes;
 
+use super::Overload;
 use crate::codec::h1::RequestFault;
 use crate::codec::h2::StreamFault;
 use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, Method, ResponseHead};
-use crate::message::{Exchange, MaxForwardsFault, TargetFault};
+use crate::message::{Exchange, MaxForwardsFault, RequestBodyFault, TargetFault};
 use crate::snapshot::TooLarge;
+use crate::telemetry::LineBudget;
 
 /// Why there is no normal answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// There is too much to do already.
+    #[error(transparent)]
+    Overload(#[from] Overload),
     /// The request's head cannot be understood.
     #[error(transparent)]
     Head(#[from] RequestFault),
@@ -60,11 +65,16 @@ pub enum Fault {
     Us,
 }
 
+thread_local! {
+    static LINES: LineBudget = const { LineBudget::new(100) };
+}
+
 impl Refusal {
     /// Its name in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Overload(overload) => overload.name(),
             Self::Head(fault) => fault.name(),
             Self::Stream(fault) => fault.name(),
             Self::HeadTimeout => "head_timeout",
@@ -83,6 +93,7 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
+            Self::Overload(_) => 503,
             Self::Head(fault) => fault.status(),
             Self::Stream(fault) => fault.status(),
             Self::HeadTimeout => 408,
@@ -94,6 +105,11 @@ impl Refusal {
             Self::Proxy(failure) => failure.status(),
             Self::Files(failure) => failure.status(),
         }
+    }
+
+    /// Whether the request's body came too slowly.
+    pub(super) fn is_slow_body(&self) -> bool {
+        matches!(self, Self::Proxy(proxy::Failure::Client(RequestBodyFault::TimedOut)))
     }
 
     /// Whose doing it is.
@@ -112,12 +128,15 @@ impl Refusal {
             | Self::TooLarge(_) => Fault::Client,
             Self::Proxy(_) => Fault::Upstream,
             Self::Files(failure) if failure.status() < 500 => Fault::Client,
-            Self::Files(_) => Fault::Us,
+            Self::Overload(_) | Self::Files(_) => Fault::Us,
         }
     }
 
     /// Tells the operator, who sees what clients do only at the level of debugging.
     pub(super) fn log(&self, exchange: &Exchange<'_>) {
+        if self.fault() != Fault::Client && !LINES.with(|lines| lines.take(exchange.started)) {
+            return;
+        }
         let (name, status) = (self.name(), self.status());
         let reason = Causes(self);
         let client = exchange.address;

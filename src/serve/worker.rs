@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::load::{Load, Overload};
 use crate::handler::Local;
 use crate::handler::static_files::Disk;
 use crate::head::{Known, RequestHead};
-use crate::message::Exchange;
+use crate::message::{Exchange, InFlight};
 use crate::net::{Tag, fire_idle};
 use crate::snapshot::{Listener, ListenerId, Snapshot};
-use crate::telemetry::{LogQuota, Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
+use crate::telemetry::{Outcome, Phase, Record, ThreadId, ThreadLog, TlsPart, UpstreamPart};
 
 /// What one data-plane thread works with.
 #[derive(Debug)]
@@ -24,16 +25,13 @@ use crate::telemetry::{LogQuota, Outcome, Phase, Record, ThreadId, ThreadLog, Tl
 pub struct Worker {
     /// What handlers keep.
     pub local: Local,
-    /// Lines about failed handshakes.
-    pub handshake_lines: LogQuota,
-    /// Lines about exchanges that got no normal answer.
-    pub refusal_lines: LogQuota,
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
     log: RefCell<ThreadLog>,
     draining: Cell<bool>,
     /// Whether connections that come to rest are ended.
     restless: Cell<bool>,
     open: Rc<Open>,
+    load: Load,
 }
 
 #[derive(Debug, Default)]
@@ -62,14 +60,25 @@ impl Worker {
     pub fn new(thread: ThreadId, snapshot: Arc<Snapshot>, disk: Disk, log: ThreadLog, now: Instant) -> Self {
         Self {
             local: Local::new(thread, disk, now),
-            handshake_lines: LogQuota::default(),
-            refusal_lines: LogQuota::default(),
             snapshot: RefCell::new(Rc::new(snapshot)),
             log: RefCell::new(log),
             draining: Cell::new(false),
             restless: Cell::new(false),
             open: Rc::default(),
+            load: Load::default(),
         }
+    }
+
+    /// A place for one more exchange, where the thread can take it on.
+    pub(super) fn admit(&self, snapshot: &Snapshot) -> Result<InFlight<'_>, Overload> {
+        self.load.admit(snapshot.capacity)
+    }
+
+    /// Moves the thread's coarse clock on. To be called `every` so often: how late it is called
+    /// tells how much the thread has to do.
+    pub fn turned(&self, now: Instant, every: Duration) {
+        self.local.now.set(now);
+        self.load.turned(now, every, self.snapshot.borrow().capacity);
     }
 
     /// One more connection.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::upstreams::{Upstreams, upstream};
-use super::{Lasting, Listener, Route, ServerField, Site, Snapshot, Via};
+use super::{Capacity, Lasting, Listener, Route, ServerField, Site, Snapshot, Via};
 use crate::codec::h1::HeadLimits;
 use crate::config::{self, Action, Config, HostPattern, Matcher};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Spanned};
@@ -42,6 +42,7 @@ pub fn compile(
     let mut listeners: Vec<Listener> =
         config.listeners.iter().filter_map(|listener| compiler.listener(listener, &sites, previous)).collect();
     listeners.sort_unstable_by_key(|listener| listener.id);
+    let capacity = compiler.capacity();
     let error_pages = compiler.pages(&config.error_pages);
     let Compiler { certificates, mut faults, .. } = compiler;
     let (certificate_faults, warnings) = certificates.into_parts();
@@ -54,6 +55,7 @@ pub fn compile(
             upstreams,
             warnings,
             error_pages,
+            capacity,
         }),
     }
 }
@@ -74,7 +76,29 @@ struct CompiledSite {
     error_pages: Arc<ErrorPages>,
 }
 
+/// Files for listening, names, logs, pages and certificates.
+const RESERVED_FILES: u32 = 256;
+
 impl Compiler<'_> {
+    /// How many connections all listeners may have.
+    fn connection_limit(&self) -> u32 {
+        let files = self.lasting.files;
+        match self.config.process.connections {
+            0 => ((files - RESERVED_FILES.min(files / 2)) / 2).max(1),
+            limit => limit,
+        }
+    }
+
+    /// What each thread may take on.
+    fn capacity(&self) -> Capacity {
+        let exchanges = match self.config.process.exchanges {
+            0 => self.connection_limit(),
+            limit => limit,
+        };
+        let threads = u32::try_from(self.lasting.threads).unwrap_or(u32::MAX).max(1);
+        Capacity { exchanges: exchanges.div_ceil(threads), lag: self.config.process.lag }
+    }
+
     fn listener(
         &mut self,
         written: &config::Listener,
@@ -116,6 +140,11 @@ impl Compiler<'_> {
             control_frame_limit: written.limits.control_frames,
             connection_limit: written.limits.connections,
             connections,
+            process_limit: self.connection_limit(),
+            process_connections: Arc::clone(&self.lasting.connections),
+            body_rate: written.limits.body_rate,
+            send_rate: written.limits.send_rate,
+            handshake_limit: written.limits.handshakes,
             redirect_to_https: written.redirect_to_https.as_ref().map(|port| port.value),
             server_field: match &written.server_header {
                 config::ServerHeader::Pass => ServerField::Pass,

@@ -16,6 +16,10 @@ use crate::upstream;
 pub struct Lasting {
     /// How many data-plane threads there are.
     pub threads: usize,
+    /// How many files the process may open.
+    pub files: u32,
+    /// How many connections all listeners have.
+    pub connections: Arc<CachePadded<AtomicU32>>,
     /// Health, counters and gates of servers.
     pub servers: upstream::Registry,
     /// Counters of listeners and sites.
@@ -34,9 +38,11 @@ struct Numbered {
 impl Lasting {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(threads: usize, tickets: Tickets) -> Self {
+    pub fn new(threads: usize, files: u32, tickets: Tickets) -> Self {
         Self {
             threads,
+            files,
+            connections: Arc::default(),
             servers: upstream::Registry::new(threads),
             cells: Arc::new(telemetry::Registry::new(threads)),
             tickets,

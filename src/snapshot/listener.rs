@@ -14,6 +14,7 @@ use crate::config::Protocols;
 use crate::handler::rewrite::Rewrite;
 use crate::head::Version;
 use crate::message::RequestTarget;
+use crate::net::Pace;
 use crate::router::{Found, Router};
 use crate::telemetry::{ListenerCells, PerThread, ThreadId};
 
@@ -50,6 +51,16 @@ pub struct Listener {
     pub connection_limit: u32,
     /// How many there are, over all threads: the limit is shared by its meaning.
     pub connections: Arc<CachePadded<AtomicU32>>,
+    /// Open connections of all listeners.
+    pub process_limit: u32,
+    /// How many there are.
+    pub process_connections: Arc<CachePadded<AtomicU32>>,
+    /// Bytes a second that a request body must come at; 0: any rate.
+    pub body_rate: u64,
+    /// Bytes a second that a client must take; 0: any rate.
+    pub send_rate: u64,
+    /// TLS handshakes under way at once on a thread.
+    pub handshake_limit: usize,
     /// Every request is answered by a redirect to this port of https.
     pub redirect_to_https: Option<u16>,
     /// What becomes of the `Server` field of answers.
@@ -109,11 +120,27 @@ impl Via {
     }
 }
 
-/// A place among a listener's connections, given back when dropped.
+/// A place among the connections of a listener and of the process, given back when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<CachePadded<AtomicU32>>);
+pub struct Place {
+    #[expect(dead_code, reason = "counts down when dropped")]
+    listener: Counted,
+    #[expect(dead_code, reason = "counts down when dropped")]
+    process: Counted,
+}
 
-impl Drop for Place {
+#[derive(Debug)]
+struct Counted(Arc<CachePadded<AtomicU32>>);
+
+impl Counted {
+    fn within(count: &Arc<CachePadded<AtomicU32>>, limit: u32) -> Option<Self> {
+        let counted = Self(Arc::clone(count));
+        // Dropping it takes back what was added.
+        (count.fetch_add(1, Relaxed) < limit).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -129,10 +156,27 @@ impl Listener {
     /// A place for one more connection, where there is one.
     #[must_use]
     pub fn admit(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.connections));
-        let before = self.connections.fetch_add(1, Relaxed);
-        // Dropping the place takes back what was added.
-        (before < self.connection_limit).then_some(place)
+        let listener = Counted::within(&self.connections, self.connection_limit)?;
+        let process = Counted::within(&self.process_connections, self.process_limit)?;
+        Some(Place { listener, process })
+    }
+
+    /// Whether it is the process that has no place left, and not this listener alone.
+    #[must_use]
+    pub fn is_process_full(&self) -> bool {
+        self.process_connections.load(Relaxed) >= self.process_limit
+    }
+
+    /// Waits for request bodies.
+    #[must_use]
+    pub fn body_pace(&self) -> Pace {
+        Pace::new(self.timeouts.body, self.body_rate)
+    }
+
+    /// Waits for clients to take their answers.
+    #[must_use]
+    pub fn send_pace(&self) -> Pace {
+        Pace::new(self.timeouts.send, self.send_rate)
     }
 
     /// The target that the upstream gets where `rewrite` changes it, its query included.

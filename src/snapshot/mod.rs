@@ -5,6 +5,7 @@
 //! the only translator; a start is a reload from nothing. What must outlive a snapshot (counters,
 //! health, ticket keys, numbers of listeners) lives beside it in [`Lasting`].
 
+mod capacity;
 mod certificates;
 mod compile;
 mod lasting;
@@ -12,6 +13,7 @@ mod listener;
 mod site;
 mod upstreams;
 
+pub use capacity::Capacity;
 pub use certificates::Secure;
 pub use compile::compile;
 pub use lasting::Lasting;
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub warnings: Vec<Diagnostic>,
     /// For every site without a page of its own.
     pub error_pages: ErrorPages,
+    /// What each thread may take on.
+    pub capacity: Capacity,
 }
 
 impl Snapshot {

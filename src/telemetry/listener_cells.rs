@@ -9,8 +9,12 @@ pub struct ListenerCells {
     pub accepted: Counter,
     /// Accepted connections that have ended. What is open now is `accepted` without these.
     pub closed: Counter,
-    /// Connections closed at once because the listener had as many as it may.
+    /// Connections closed at once because the listener or the process had as many as it may.
     pub refused: Counter,
+    /// Connections at rest that were ended to make room for others.
+    pub displaced: Counter,
+    /// Exchanges answered 503 because there was too much to do, by the reason.
+    pub shed: NamedCounters,
     /// Calls of accept that failed (out of file descriptors, say).
     pub accept_failures: Counter,
     /// TLS handshakes done, by version (`TLSv1.2`, `TLSv1.3`).
@@ -40,7 +44,7 @@ pub struct ListenerCells {
 
 impl ListenerCells {
     /// The categories of handshake failures that stand on the page from the start.
-    pub const HANDSHAKE_FAILURES: [&'static str; 10] = [
+    pub const HANDSHAKE_FAILURES: [&'static str; 11] = [
         "no_shared_version",
         "no_shared_cipher",
         "unknown_ca",
@@ -48,6 +52,7 @@ impl ListenerCells {
         "client_cert_invalid",
         "client_closed",
         "timeout",
+        "displaced",
         "not_tls",
         "protocol",
         "other",
@@ -75,6 +80,8 @@ impl Default for ListenerCells {
             accepted: Counter::default(),
             closed: Counter::default(),
             refused: Counter::default(),
+            displaced: Counter::default(),
+            shed: NamedCounters::of(&["too_many_exchanges", "lag"]),
             accept_failures: Counter::default(),
             handshakes: NamedCounters::of(&["TLSv1.2", "TLSv1.3"]),
             resumed: Counter::default(),

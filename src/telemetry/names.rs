@@ -71,6 +71,9 @@ table! {
     CONNECTIONS_OPEN: Gauge "haechi_connections_open" ["listener"] "Connections of clients that are open now.";
     CONNECTIONS_LIMIT: Gauge "haechi_connections_limit" ["listener"] "How many connections the listener may have open.";
     CONNECTIONS_REFUSED: Counter "haechi_connections_refused_total" ["listener"] "Connections closed at once because the limit was reached.";
+    CONNECTIONS_DISPLACED: Counter "haechi_connections_displaced_total" ["listener"] "Connections at rest that were ended because the limit was reached.";
+    PROCESS_CONNECTIONS_LIMIT: Gauge "haechi_process_connections_limit" [] "How many connections all listeners may have open together.";
+    EXCHANGES_SHED: Counter "haechi_exchanges_shed_total" ["listener", "reason"] "Exchanges answered 503 because there was too much to do, by reason.";
     ACCEPT_FAILURES: Counter "haechi_accept_failures_total" ["listener"] "Connections that could not be accepted, for want of file descriptors or memory.";
     HANDSHAKES: Counter "haechi_tls_handshakes_total" ["listener", "version"] "TLS handshakes done, by version.";
     HANDSHAKES_RESUMED: Counter "haechi_tls_handshakes_resumed_total" ["listener"] "TLS handshakes that resumed an earlier session.";

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail")]
 
 mod architecture;
+mod attacks;
 mod balancing;
 mod bodies;
 mod corpus;

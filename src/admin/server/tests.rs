@@ -34,6 +34,7 @@ fn status() -> Status {
         phase: Phase::Serving,
         uptime_seconds: 77,
         generation: 4,
+        connections_limit: 4_096,
         config: ConfigStatus {
             path: "/etc/haechi/haechi.toml".into(),
             loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400),

@@ -122,6 +122,12 @@ pub struct ListenerLimits {
     pub streams: u32,
     /// HTTP/2 frames that carry nothing of a request, in one second on one connection.
     pub control_frames: u32,
+    /// Bytes a second that a request body must come at; 0: any rate.
+    pub body_rate: u64,
+    /// Bytes a second that a client must take; 0: any rate.
+    pub send_rate: u64,
+    /// TLS handshakes under way at once on a thread.
+    pub handshakes: usize,
 }
 
 /// What becomes of the `Server` field of answers.

@@ -113,6 +113,9 @@ fn limits(node: &Node<'_>) -> ListenerLimits {
         body: node.number("body"),
         streams: node.number("streams"),
         control_frames: node.number("control_frames"),
+        body_rate: node.number("body_rate"),
+        send_rate: node.number("send_rate"),
+        handshakes: node.number("handshakes"),
     };
     if limits.uri >= limits.head {
         let (uri, head) = (limits.uri, limits.head);

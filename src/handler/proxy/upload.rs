@@ -49,6 +49,8 @@ enum State {
 
 /// Payload that is copied behind what is to be sent anyway; more is written from where it lies.
 const COPIED: usize = 4096;
+/// Bytes after which an upload that meets no resistance lets others have a turn.
+const TURN: u64 = 1024 * 1024;
 
 impl Upload {
     /// A request whose head is in `out`; trailer fields named by `hop` do not go on.
@@ -77,7 +79,12 @@ impl Upload {
         server: &mut Stream,
     ) -> Poll<Result<(), UploadFault>> {
         self.starved = false;
+        let turn = self.bytes + TURN;
         loop {
+            if self.bytes >= turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match self.state {
                 State::Done => return Poll::Ready(Ok(())),
                 // The first piece goes behind the head, in one write.

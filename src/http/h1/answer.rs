@@ -3,14 +3,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use crate::codec::h1;
 use crate::handler::{Body, BodyFault, Response};
 use crate::head::{Method, RequestHead, ResponseHead, Version};
 use crate::http::fields::each_field;
 use crate::message::{Exchange, H1Body, RequestBody};
-use crate::net::Scratch;
+use crate::net::{Pace, Scratch, coarse_now};
 use crate::snapshot::Listener;
 
 /// How an answer's body is delimited for the client (RFC 9112 §6.3).
@@ -114,21 +113,15 @@ impl Answer {
 
     /// Sends the head in `out` and then the body. The request's body goes on to the upstream
     /// meanwhile.
-    pub(super) async fn send(
-        &self,
-        connection: &mut H1Body,
-        body: &mut Body<'_>,
-        out: Scratch,
-        patience: Duration,
-    ) -> Sent {
-        let mut sending = Sending::new(*self, connection, out, patience);
+    pub(super) async fn send(&self, connection: &mut H1Body, body: &mut Body<'_>, out: Scratch, pace: Pace) -> Sent {
+        let mut sending = Sending::new(*self, connection, out, pace);
         let result = poll_fn(|cx| {
             if body.is_uploading() {
                 body.poll_upload(cx, &mut RequestBody::H1(connection));
             }
             let sent = sending.poll(cx, connection, body);
             if sent.is_pending() {
-                if sending.waiting {
+                if sending.pace.is_waiting() {
                     body.poll_ahead(cx);
                 } else if connection.stream.poll_failed(cx).is_ready() {
                     return Poll::Ready(Err(SendFault::Client));
@@ -171,13 +164,12 @@ struct Sending {
     open_chunk: bool,
     over: bool,
     bytes: u64,
-    patience: Duration,
-    /// Whether the client takes nothing now.
-    waiting: bool,
+    /// Waits while the client takes nothing.
+    pace: Pace,
 }
 
 impl Sending {
-    fn new(answer: Answer, connection: &mut H1Body, out: Scratch, patience: Duration) -> Self {
+    fn new(answer: Answer, connection: &mut H1Body, out: Scratch, pace: Pace) -> Self {
         let (out, sent) = match connection.take_interim() {
             // An interim response that the client has not taken goes first.
             Some((mut interim, sent)) => {
@@ -194,8 +186,7 @@ impl Sending {
             open_chunk: false,
             over: matches!(answer.delimited, Delimited::Not(_)),
             bytes: 0,
-            patience,
-            waiting: false,
+            pace,
         }
     }
 
@@ -205,7 +196,12 @@ impl Sending {
         connection: &mut H1Body,
         body: &mut Body<'_>,
     ) -> Poll<Result<(), SendFault>> {
+        let turn = self.bytes + TURN;
         loop {
+            if self.bytes >= turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // What is at hand goes out together: head, chunk size and payload in one call.
             if self.direct == 0 && !self.over && self.out.len() - self.sent < GATHERED {
                 if let Poll::Ready(more) = self.poll_next(cx, connection, body) {
@@ -251,7 +247,9 @@ impl Sending {
             let before = self.bytes;
             let sent = file.poll_send(cx, socket, &mut self.bytes);
             connection.moved.1 += self.bytes - before;
-            self.waiting &= self.bytes == before;
+            if self.bytes > before {
+                self.pace.moved(coarse_now(), self.bytes - before);
+            }
             return match sent {
                 Poll::Ready(Ok(true)) => {
                     self.over = true;
@@ -308,7 +306,7 @@ impl Sending {
                 Poll::Ready(_) => return Poll::Ready(Err(SendFault::Client)),
                 Poll::Pending => return self.poll_patience(cx, connection),
             };
-            self.waiting = false;
+            self.pace.moved(coarse_now(), n as u64);
             connection.moved.1 += n as u64;
             let head = n.min(rest.len());
             self.sent += head;
@@ -327,9 +325,8 @@ impl Sending {
 
     /// The client takes nothing: its time runs from the first such moment on.
     fn poll_patience(&mut self, cx: &mut Context<'_>, connection: &H1Body) -> Poll<Result<(), SendFault>> {
-        if !self.waiting {
-            self.waiting = true;
-            connection.send_deadline.set(self.patience);
+        if let Some(patience) = self.pace.wait(coarse_now()) {
+            connection.send_deadline.set(patience);
         }
         connection.send_deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
     }
@@ -337,6 +334,8 @@ impl Sending {
 
 /// Chunks up to this size are copied behind what is to be sent.
 const COPIED: usize = 4096;
+/// Payload bytes after which a client that takes everything at once lets others have a turn.
+const TURN: u64 = 1024 * 1024;
 /// With more than this to send already, nothing is gathered behind it.
 const GATHERED: usize = 16 * 1024;
 
@@ -353,7 +352,7 @@ fn file_fault(error: io::Error) -> SendFault {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::handler::static_files::{Bounds, Disk, Files, Request, Root, Spec};
@@ -381,7 +380,7 @@ mod tests {
         let mut connection = H1Body::new(Stream::Tcp(socket));
         let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(LENGTH)) };
         let answer = Answer::new(&response, &RequestHead::default(), true);
-        let mut sending = Sending::new(answer, &mut connection, Scratch::new(), Duration::from_secs(60));
+        let mut sending = Sending::new(answer, &mut connection, Scratch::new(), Pace::new(Duration::from_secs(60), 0));
         let mut most = 0;
         poll_fn(|cx| {
             let before = sending.bytes;

@@ -1,7 +1,8 @@
 //! Waits for the head of the next request.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::io;
+use std::task::{Context, Poll};
 
 use crate::codec::h1::{self, HeadLimits, Request, RequestFault};
 use crate::head::RequestHead;
@@ -23,28 +24,29 @@ pub(super) enum Next {
     Closed,
 }
 
-/// Waits without a buffer until something comes, then reads until `head` is whole.
+/// Waits without a buffer until something comes, then reads until `head` is whole. `unused` tells
+/// that there was no exchange on the connection.
 pub(super) async fn next(
     connection: &mut H1Body,
     head: &mut RequestHead,
     limits: HeadLimits,
     timeouts: ListenerTimeouts,
     tag: Tag,
+    unused: bool,
 ) -> Next {
     let mut started = false;
     if connection.input.is_empty() {
         connection.input = Buffer::none();
-        connection.receive_deadline.set_idle(timeouts.idle, tag);
-        let readable = poll_fn(|cx| match connection.stream.poll_readable(cx) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => connection.receive_deadline.poll(cx).map(|()| None),
-        });
-        match readable.await {
-            Some(Ok(())) => {}
-            Some(Err(_)) => return Next::Closed,
+        if unused {
+            connection.receive_deadline.set_unused(timeouts.idle, tag);
+        } else {
+            connection.receive_deadline.set_idle(timeouts.idle, tag);
+        }
+        match poll_fn(|cx| poll_first(cx, connection)).await {
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) => return Next::Closed,
             None => return Next::Idle,
         }
-        connection.input = Buffer::with_capacity(Buffer::SMALL);
     }
     loop {
         if !connection.input.is_empty() {
@@ -78,8 +80,27 @@ pub(super) async fn next(
                 connection.input.filled(n);
                 connection.moved.0 += n as u64;
             }
-            None if started => return Next::TimedOut,
-            None => return Next::Idle,
+            None => return Next::TimedOut,
         }
     }
+}
+
+/// Ready with what the first read found, or with nothing when the time is over. A block is held only
+/// from the first byte on: a fresh socket, or half a record of TLS, is readable for nothing.
+fn poll_first(cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Option<io::Result<usize>>> {
+    if let Poll::Ready(readable) = connection.stream.poll_readable(cx) {
+        if let Err(error) = readable {
+            return Poll::Ready(Some(Err(error)));
+        }
+        connection.input = Buffer::with_capacity(Buffer::SMALL);
+        if let Poll::Ready(read) = connection.stream.poll_read(cx, connection.input.spare()) {
+            if let Ok(n) = read {
+                connection.input.filled(n);
+                connection.moved.0 += n as u64;
+            }
+            return Poll::Ready(Some(read));
+        }
+        connection.input = Buffer::none();
+    }
+    connection.receive_deadline.poll(cx).map(|()| None)
 }

@@ -26,7 +26,7 @@ use crate::net::Tag;
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
 use crate::snapshot::{Listener, ListenerTimeouts, Snapshot};
 use crate::telemetry::Phase;
-use answer::{Answer, Sent};
+use answer::{Answer, SendFault, Sent};
 use head::Next;
 use linger::linger;
 
@@ -36,6 +36,8 @@ pub async fn serve(accepted: Accepted) {
     let mut connection = H1Body::new(stream);
     let mut head = RequestHead::default();
     let mut peer: Option<(u64, Peer)> = None;
+    let mut unused = true;
+    let mut in_a_row = 0;
     loop {
         let next = {
             let snapshot = worker.snapshot();
@@ -43,8 +45,9 @@ pub async fn serve(accepted: Accepted) {
             let patience = ListenerTimeouts { idle: worker.rest(listener.timeouts.idle), ..listener.timeouts };
             let limits = listener.head_limits;
             drop(snapshot);
-            head::next(&mut connection, &mut head, limits, patience, Tag(id.0)).await
+            head::next(&mut connection, &mut head, limits, patience, Tag(id.0), unused).await
         };
+        unused = false;
         // The snapshot is held for one exchange and not while the connection rests.
         let snapshot = worker.snapshot();
         let Some(listener) = snapshot.listener(id) else { return };
@@ -70,12 +73,20 @@ pub async fn serve(accepted: Accepted) {
         cells.bytes_in.add(bytes_in);
         cells.bytes_out.add(bytes_out);
         match end {
-            End::Keep => {}
+            End::Keep if connection.input.is_empty() => in_a_row = 0,
+            End::Keep => in_a_row += 1,
             End::Linger => return linger(connection).await,
             End::Quiet => return,
         }
+        if in_a_row == PIPELINED {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
+
+/// Pipelined requests that are answered before others have a turn.
+const PIPELINED: u32 = 16;
 
 fn now() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
@@ -103,7 +114,7 @@ struct Turn<'t, 's> {
 
 impl<'s> Turn<'_, 's> {
     async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
-        self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.timeouts.body);
+        self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.body_pace());
         let upgrade = if request.upgrade { Upgrade::Field } else { Upgrade::No };
         let inquiry = Inquiry { head, upgrade };
         let Self { worker, snapshot, listener, connection, exchange } = &mut self;
@@ -116,6 +127,8 @@ impl<'s> Turn<'_, 's> {
             if let Some((_, cells)) = self.exchange.site {
                 cells.upgrades.add(1);
             }
+            // A tunnel may rest for hours: it is bounded as the connection that it is.
+            self.exchange.in_flight = None;
             let moved = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
             if moved.timed_out {
                 self.listener.cells(self.worker.local.thread).timed_out(Phase::Tunnel);
@@ -133,16 +146,18 @@ impl<'s> Turn<'_, 's> {
         let keep = request.persistent && !unread && !misread && !self.worker.is_leaving(self.listener.id);
         let answer = Answer::new(&response, head, keep);
         let keep = answer.keeps();
-        let patience = self.listener.timeouts.send;
         let out = answer.head(&response, self.listener, &self.exchange);
-        let sent = answer.send(connection, &mut response.body, out, patience).await;
+        let sent = answer.send(connection, &mut response.body, out, self.listener.send_pace()).await;
         let ended = Ended {
             status: response.head.status,
             bytes_in: RequestBody::H1(connection).received(),
             bytes_out: sent.bytes,
-            fault: sent.fault.as_ref().map(answer::SendFault::name),
-            client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
+            fault: sent.fault.as_ref().map(SendFault::name),
+            client_gone: sent.fault.as_ref().is_some_and(SendFault::is_clients),
         };
+        if matches!(sent.fault, Some(SendFault::TimedOut)) {
+            self.listener.cells(self.worker.local.thread).timed_out(Phase::Send);
+        }
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
         drop(response.body);
@@ -169,7 +184,7 @@ impl<'s> Turn<'_, 's> {
         let mut response = serve::refuse(self.worker, self.snapshot, None, &mut self.exchange, refusal);
         let answer = Answer::new(&response, head, false);
         let out = answer.head(&response, self.listener, &self.exchange);
-        let sent = answer.send(self.connection, &mut response.body, out, self.listener.timeouts.send).await;
+        let sent = answer.send(self.connection, &mut response.body, out, self.listener.send_pace()).await;
         let ended = Ended { status: response.head.status, bytes_out: sent.bytes, ..Ended::default() };
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);

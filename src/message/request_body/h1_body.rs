@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::RequestBodyFault;
 use crate::codec::h1::{self, BodyDecoder, Framing, Request};
 use crate::head::{Fields, ResponseHead, Version};
-use crate::net::{Buffer, Deadline, Scratch, Stream};
+use crate::net::{Buffer, Deadline, Pace, Scratch, Stream, coarse_now};
 
 /// An HTTP/1.x connection to a client, read side first: the stream is here because reading the
 /// request goes on while the answer is written.
@@ -29,8 +29,7 @@ pub struct H1Body {
     run: usize,
     received: u64,
     limit: u64,
-    patience: Duration,
-    waiting: bool,
+    pace: Pace,
     interim: Scratch,
     interim_sent: usize,
     /// HTTP/1.0 clients know no interim responses.
@@ -66,8 +65,7 @@ impl H1Body {
             run: 0,
             received: 0,
             limit: 0,
-            patience: Duration::ZERO,
-            waiting: false,
+            pace: Pace::default(),
             interim: Scratch::none(),
             interim_sent: 0,
             version: Version::Http11,
@@ -76,19 +74,19 @@ impl H1Body {
         }
     }
 
-    /// Begins the body behind a head that was consumed. `limit` bounds its bytes, `patience` each
-    /// wait for more.
-    pub fn begin(&mut self, request: &Request, version: Version, limit: u64, patience: Duration) {
-        self.begin_framed(request.framing, version, limit, patience);
+    /// Begins the body behind a head that was consumed. `limit` bounds its bytes, `pace` the
+    /// waits for more.
+    pub fn begin(&mut self, request: &Request, version: Version, limit: u64, pace: Pace) {
+        self.begin_framed(request.framing, version, limit, pace);
         self.owes_continue = request.expects_continue;
     }
 
     /// Begins an exchange whose head cannot be understood: it has no body.
     pub fn begin_nothing(&mut self) {
-        self.begin_framed(Framing::None, Version::Http11, 0, Duration::ZERO);
+        self.begin_framed(Framing::None, Version::Http11, 0, Pace::default());
     }
 
-    fn begin_framed(&mut self, framing: Framing, version: Version, limit: u64, patience: Duration) {
+    fn begin_framed(&mut self, framing: Framing, version: Version, limit: u64, pace: Pace) {
         self.framing = framing;
         self.decoder = BodyDecoder::new(framing);
         self.version = version;
@@ -97,8 +95,7 @@ impl H1Body {
         self.run = 0;
         self.received = 0;
         self.limit = limit;
-        self.patience = patience;
-        self.waiting = false;
+        self.pace = pace;
     }
 
     /// Interim bytes that wait to be sent; the answer goes behind them.
@@ -194,7 +191,7 @@ impl H1Body {
             Poll::Ready(Ok(n)) => {
                 self.input.filled(n);
                 self.moved.0 += n as u64;
-                self.waiting = false;
+                self.pace.moved(coarse_now(), n as u64);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(RequestBodyFault::Gone(error))),
@@ -205,9 +202,8 @@ impl H1Body {
                 }
                 // Only a wait that began here counts: while the upstream takes nothing, nobody waits
                 // for the client.
-                if !self.waiting {
-                    self.waiting = true;
-                    self.receive_deadline.set(self.patience);
+                if let Some(patience) = self.pace.wait(coarse_now()) {
+                    self.receive_deadline.set(patience);
                 }
                 self.receive_deadline.poll(cx).map(|()| Err(RequestBodyFault::TimedOut))
             }

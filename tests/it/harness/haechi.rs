@@ -29,9 +29,16 @@ pub struct Plan {
     variables: Vec<(String, String)>,
     config: PathBuf,
     folder: TempDir,
+    files: Option<u32>,
 }
 
 impl Plan {
+    /// How many files it may open.
+    pub fn files(mut self, most: u32) -> Self {
+        self.files = Some(most);
+        self
+    }
+
     /// An environment variable.
     pub fn variable(mut self, name: &str, value: &Path) -> Self {
         self.variables.push((name.to_owned(), value.display().to_string()));
@@ -82,7 +89,7 @@ impl Plan {
     /// Starts it and waits for nothing.
     pub fn spawn(mut self) -> Haechi {
         self.lay_out();
-        let (child, output) = run_child(&self.config, &self.variables);
+        let (child, output) = run_child(&self.config, &self.variables, self.files);
         Haechi { child, output, config: self.config, names: self.names, folder: self.folder }
     }
 
@@ -113,7 +120,7 @@ impl Haechi {
     pub fn plan(text: &str) -> Plan {
         let folder = tempfile::Builder::new().prefix("haechi-it-").tempdir().expect("a folder");
         let config = folder.path().join("haechi.toml");
-        Plan { text: text.to_owned(), names: BTreeMap::new(), variables: Vec::new(), config, folder }
+        Plan { text: text.to_owned(), names: BTreeMap::new(), variables: Vec::new(), config, folder, files: None }
     }
 
     /// The address that stands for `@name`.
@@ -291,9 +298,13 @@ fn collect(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 /// The kernel kills the child when the test's thread is gone, so that nothing survives an abort.
-fn run_child(config: &Path, variables: &[(String, String)]) -> (Child, Output) {
+fn run_child(config: &Path, variables: &[(String, String)], files: Option<u32>) -> (Child, Output) {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_haechi"), "run", "--config"]).arg(config);
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(files) = files {
+        command.args(["prlimit", &format!("--nofile={files}:{files}")]);
+    }
+    command.args([env!("CARGO_BIN_EXE_haechi"), "run", "--config"]).arg(config);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("haechi starts");

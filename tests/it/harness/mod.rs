@@ -11,6 +11,7 @@ pub mod origin;
 pub mod page;
 pub mod ports;
 pub mod raw;
+pub mod siege;
 #[cfg(test)]
 mod tests;
 pub mod tomcat;
