@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,7 +9,7 @@ use crate::handler::{Body, BodyFault, Response};
 use crate::head::{Fields, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
 use crate::message::{Exchange, H2Body, RequestBody};
-use crate::net::Deadline;
+use crate::net::{Deadline, Pace, coarse_now};
 use crate::snapshot::Listener;
 
 /// What came of sending an answer.
@@ -64,14 +63,13 @@ pub(super) async fn send(
     if ends {
         return Sent::default();
     }
-    let mut sending =
-        Sending { out, bytes: 0, patience: listener.timeouts.send, deadline: Deadline::default(), waiting: false };
+    let mut sending = Sending { out, bytes: 0, pace: listener.send_pace(), deadline: Deadline::default() };
     let result = poll_fn(|cx| {
         if response.body.is_uploading() {
             response.body.poll_upload(cx, &mut RequestBody::H2(stream));
         }
         let sent = sending.poll(cx, &mut response.body);
-        if sent.is_pending() && sending.waiting {
+        if sent.is_pending() && sending.pace.is_waiting() {
             response.body.poll_ahead(cx);
         }
         sent
@@ -135,10 +133,9 @@ fn push(headers: &mut http::HeaderMap, name: &[u8], value: &[u8]) {
 struct Sending {
     out: h2::SendStream<Bytes>,
     bytes: u64,
-    patience: Duration,
+    /// Waits while the client takes nothing.
+    pace: Pace,
     deadline: Deadline,
-    /// Whether the client takes nothing now.
-    waiting: bool,
 }
 
 impl Sending {
@@ -165,8 +162,8 @@ impl Sending {
             },
             granted => granted,
         };
-        self.waiting = false;
         let n = granted.min(wanted);
+        self.pace.moved(coarse_now(), n as u64);
         let piece = Bytes::copy_from_slice(body.data().get(..n).unwrap_or_default());
         body.consume(n);
         self.bytes += n as u64;
@@ -174,9 +171,8 @@ impl Sending {
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendFault>> {
-        if !self.waiting {
-            self.waiting = true;
-            self.deadline.set(self.patience);
+        if let Some(patience) = self.pace.wait(coarse_now()) {
+            self.deadline.set(patience);
         }
         self.deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
     }

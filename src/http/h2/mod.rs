@@ -239,7 +239,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     let understood = request::read(&parts, &listener.head_limits, &mut head);
     let declared = request::declared_length(&head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-    let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.timeouts.body);
+    let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());
     let mut response = match understood {
         Ok(websocket) => {
             let upgrade = if websocket { Upgrade::WebSocket } else { Upgrade::No };

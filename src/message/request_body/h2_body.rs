@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::RequestBodyFault;
 use crate::codec::h1;
 use crate::head::{Fields, Known, ResponseHead};
-use crate::net::Deadline;
+use crate::net::{Deadline, Pace, coarse_now};
 
 /// The body of a request on an HTTP/2 stream, and the way to answer it.
 #[derive(Debug)]
@@ -21,9 +21,8 @@ pub struct H2Body {
     declared: Option<u64>,
     received: u64,
     limit: u64,
-    patience: Duration,
+    pace: Pace,
     deadline: Deadline,
-    waiting: bool,
     trailers: Fields,
     owes_continue: bool,
     /// Whether what comes belongs to a tunnel that is not open yet.
@@ -39,7 +38,7 @@ impl H2Body {
         declared: Option<u64>,
         expects_continue: bool,
         limit: u64,
-        patience: Duration,
+        pace: Pace,
     ) -> Self {
         let over = body.is_end_stream();
         Self {
@@ -50,9 +49,8 @@ impl H2Body {
             declared: if over { Some(0) } else { declared },
             received: 0,
             limit,
-            patience,
+            pace,
             deadline: Deadline::default(),
-            waiting: false,
             trailers: Fields::default(),
             owes_continue: expects_continue && !over,
             held: false,
@@ -70,7 +68,7 @@ impl H2Body {
     pub fn open_tunnel(&mut self) {
         self.held = false;
         self.limit = u64::MAX;
-        self.patience = Duration::MAX;
+        self.pace = Pace::new(Duration::MAX, 0);
     }
 
     pub(super) fn data(&self) -> &[u8] {
@@ -119,7 +117,7 @@ impl H2Body {
             }
             match self.body.poll_data(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.waiting = false;
+                    self.pace.moved(coarse_now(), chunk.len() as u64);
                     if self.received + chunk.len() as u64 > self.limit {
                         return Poll::Ready(Err(RequestBodyFault::TooLarge { limit: self.limit }));
                     }
@@ -135,9 +133,8 @@ impl H2Body {
                     self.over = true;
                 }
                 Poll::Pending => {
-                    if !self.waiting {
-                        self.waiting = true;
-                        self.deadline.set(self.patience);
+                    if let Some(patience) = self.pace.wait(coarse_now()) {
+                        self.deadline.set(patience);
                     }
                     return self.deadline.poll(cx).map(|()| Err(RequestBodyFault::TimedOut));
                 }

@@ -176,3 +176,18 @@ fn streams_that_never_end() {
         pace(Duration::from_millis(700));
     });
 }
+
+#[test]
+fn a_body_that_drips_is_reset_by_its_rate_and_not_by_its_pauses() {
+    let origin = Origin::named("origin");
+    let (haechi, http) = h2c(&origin, "timeouts = { body = \"500ms\" }");
+    let mut wire = connect(http);
+    wire.send(open(1)).unwrap();
+    let dripped = (0..80).take_while(|_| {
+        pace(Duration::from_millis(100));
+        let _ = wire.send(frame(DATA, 0, 1, b"x"));
+        haechi.metric("haechi_client_timeouts_total", &[("phase", "body")]) == Some(0.0)
+    });
+    assert!((2..80).contains(&dripped.count()));
+    assert!(origin.arrivals().is_empty());
+}
