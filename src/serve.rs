@@ -18,7 +18,6 @@ use crate::head::RequestHead;
 use crate::message::upgrade::offered;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address, hops};
 use crate::snapshot::{Listener, Site, Snapshot};
-use crate::telemetry::Phase;
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +48,7 @@ pub async fn answer<'s>(
     let mut site = None;
     match route(worker, listener, exchange, inquiry, body, &mut site).await {
         Ok(response) => response,
-        Err(refusal) => {
-            if refusal.is_slow_body() {
-                listener.cells(worker.local.thread).timed_out(Phase::Body);
-            }
-            refuse(worker, snapshot, site, exchange, &refusal)
-        }
+        Err(refusal) => refuse(worker, snapshot, site, exchange, &refusal),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, Method, ResponseHead};
-use crate::message::{Exchange, MaxForwardsFault, RequestBodyFault, TargetFault};
+use crate::message::{Exchange, MaxForwardsFault, TargetFault};
 use crate::snapshot::TooLarge;
 use crate::telemetry::LineBudget;
 
@@ -105,11 +105,6 @@ impl Refusal {
             Self::Proxy(failure) => failure.status(),
             Self::Files(failure) => failure.status(),
         }
-    }
-
-    /// Whether the request's body came too slowly.
-    pub(super) fn is_slow_body(&self) -> bool {
-        matches!(self, Self::Proxy(proxy::Failure::Client(RequestBodyFault::TimedOut)))
     }
 
     /// Whose doing it is.

@@ -155,9 +155,6 @@ impl<'s> Turn<'_, 's> {
             fault: sent.fault.as_ref().map(SendFault::name),
             client_gone: sent.fault.as_ref().is_some_and(SendFault::is_clients),
         };
-        if matches!(sent.fault, Some(SendFault::TimedOut)) {
-            self.listener.cells(self.worker.local.thread).timed_out(Phase::Send);
-        }
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
         drop(response.body);

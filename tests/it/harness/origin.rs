@@ -90,7 +90,7 @@ impl Origin {
     fn listen(address: SocketAddr, whole: bool, reply: Arc<Answer>) -> Self {
         let listener = TcpListener::bind(address).expect("an address for an origin");
         // The standard library's queue of 128 is too short for a burst of h2load.
-        socket2::SockRef::from(&listener).listen(1024).expect("a longer queue");
+        socket2::SockRef::from(&listener).listen(4096).expect("a longer queue");
         let address = listener.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
