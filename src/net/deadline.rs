@@ -4,7 +4,8 @@
 //! a deadline is a store into a cell: each connection owns a [`Deadline`], a wheel of the thread
 //! looks at it when its slot comes round, and puts it back when it was moved meanwhile. So an entry
 //! is touched about once per timeout, not once per request. Deadlines are coarse: they fire up to
-//! [`TICK`] and the sweep's own delay late, never early.
+//! [`TICK`] and the sweep's own delay late; one that is set just after the thread was held up counts
+//! from the last sweep and fires early by as much.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
