@@ -8,6 +8,7 @@ pub mod h1;
 pub mod h2;
 
 mod fields;
+mod sent;
 mod tunnel;
 
 pub use tunnel::TunnelBytes;

@@ -8,6 +8,7 @@ use crate::codec::h1;
 use crate::handler::{Body, BodyFault, Response};
 use crate::head::{Method, RequestHead, ResponseHead, Version};
 use crate::http::fields::each_field;
+use crate::http::sent::{SendFault, Sent};
 use crate::message::{Exchange, H1Body, RequestBody};
 use crate::net::{Pace, Scratch, coarse_now};
 use crate::snapshot::Listener;
@@ -31,41 +32,6 @@ pub(super) struct Answer {
     delimited: Delimited,
     version: Version,
     keep: bool,
-}
-
-/// What came of sending an answer.
-#[derive(Debug, Default)]
-pub(super) struct Sent {
-    /// Payload bytes that the client's socket took.
-    pub(super) bytes: u64,
-    /// Why it is not whole.
-    pub(super) fault: Option<SendFault>,
-}
-
-/// Why an answer did not go out whole.
-#[derive(Debug)]
-pub(super) enum SendFault {
-    /// The client's connection failed.
-    Client,
-    /// The client took nothing for `timeouts.send`.
-    TimedOut,
-    /// The body broke off.
-    Body(BodyFault),
-}
-
-impl SendFault {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Client => "client_gone",
-            Self::TimedOut => "send_timeout",
-            Self::Body(BodyFault::File(_)) => "file",
-            Self::Body(BodyFault::Upstream(fault)) => fault.name(),
-        }
-    }
-
-    pub(super) fn is_clients(&self) -> bool {
-        matches!(self, Self::Client | Self::TimedOut)
-    }
 }
 
 impl Answer {

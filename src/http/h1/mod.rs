@@ -17,6 +17,7 @@ mod linger;
 
 use std::time::{Instant, SystemTime};
 
+use super::sent::Sent;
 use super::{Accepted, tunnel};
 use crate::codec::h1::{Request, RequestFault};
 use crate::handler::Body;
@@ -26,7 +27,7 @@ use crate::net::Tag;
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
 use crate::snapshot::{Listener, ListenerTimeouts, Snapshot};
 use crate::telemetry::Phase;
-use answer::{Answer, SendFault, Sent};
+use answer::Answer;
 use head::Next;
 use linger::linger;
 
@@ -148,13 +149,7 @@ impl<'s> Turn<'_, 's> {
         let keep = answer.keeps();
         let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(connection, &mut response.body, out, self.listener.send_pace()).await;
-        let ended = Ended {
-            status: response.head.status,
-            bytes_in: RequestBody::H1(connection).received(),
-            bytes_out: sent.bytes,
-            fault: sent.fault.as_ref().map(SendFault::name),
-            client_gone: sent.fault.as_ref().is_some_and(SendFault::is_clients),
-        };
+        let ended = sent.ended(response.head.status, RequestBody::H1(connection).received());
         serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
         self.worker.local.keep_head(response.head);
         drop(response.body);

@@ -5,47 +5,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::handler::{Body, BodyFault, Response};
+use crate::handler::{Body, Response};
 use crate::head::{Fields, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
+use crate::http::sent::{SendFault, Sent};
 use crate::message::{Exchange, H2Body, RequestBody};
 use crate::net::{Deadline, Pace, coarse_now};
 use crate::snapshot::Listener;
-
-/// What came of sending an answer.
-#[derive(Debug, Default)]
-pub(super) struct Sent {
-    /// Payload bytes handed to the crate.
-    pub(super) bytes: u64,
-    /// Why it is not whole.
-    pub(super) fault: Option<SendFault>,
-}
-
-/// Why an answer did not go out whole.
-#[derive(Debug)]
-pub(super) enum SendFault {
-    /// The client reset the stream or left.
-    Client,
-    /// The client's window stayed shut for `timeouts.send`.
-    TimedOut,
-    /// The body broke off.
-    Body(BodyFault),
-}
-
-impl SendFault {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Client => "client_gone",
-            Self::TimedOut => "send_timeout",
-            Self::Body(BodyFault::File(_)) => "file",
-            Self::Body(BodyFault::Upstream(fault)) => fault.name(),
-        }
-    }
-
-    pub(super) fn is_clients(&self) -> bool {
-        matches!(self, Self::Client | Self::TimedOut)
-    }
-}
 
 /// Sends the answer; the request's body goes on to the upstream meanwhile.
 pub(super) async fn send(

@@ -268,13 +268,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
         return;
     }
     let sent = answer::send(&mut body, &mut response, &head, listener, &exchange).await;
-    let ended = Ended {
-        status: response.head.status,
-        bytes_in: RequestBody::H2(&mut body).received(),
-        bytes_out: sent.bytes,
-        fault: sent.fault.as_ref().map(answer::SendFault::name),
-        client_gone: sent.fault.as_ref().is_some_and(answer::SendFault::is_clients),
-    };
+    let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
     }
