@@ -26,9 +26,10 @@ pub struct TunnelBytes {
 pub async fn run(client: &mut H1Body, mut lease: Lease<'_>, start: Scratch, patience: Duration) -> TunnelBytes {
     let server = &mut lease.connection;
     // What came with the request is counted as read already.
-    let (early, head) = (client.input.len() as u64, start.len() as u64);
+    let (start, sent) = client.behind_interim(start);
+    let (early, head) = (client.input.len() as u64, (start.len() - sent) as u64);
     let mut up = Way { held: std::mem::take(&mut client.input), ..Way::default() };
-    let mut down = Way { first: start, held: std::mem::take(&mut server.input), ..Way::default() };
+    let mut down = Way { first: start, first_sent: sent, held: std::mem::take(&mut server.input), ..Way::default() };
     let deadline = &client.receive_deadline;
     deadline.set(patience);
     let mut moved = (0, 0);

@@ -225,6 +225,24 @@ fn trailers_pass_and_never_become_fields() {
     assert_eq!(smuggled, None);
 }
 
+/// A hint that came in one piece with the switch was lost, and half a hint would have stood in the tunnel.
+#[test]
+fn early_hints_pass_before_a_switch_of_protocols() {
+    let origin = Origin::start(|_, wire| {
+        let _ = wire.send(
+            "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nhello",
+        );
+        let _ = wire.is_closed();
+        Next::Close
+    });
+    let (_haechi, http) = before(&origin);
+    let mut wire = wire(http);
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n").unwrap();
+    assert!(wire.read_head().unwrap().unwrap().line.starts_with("HTTP/1.1 103"));
+    assert!(wire.read_head().unwrap().unwrap().line.starts_with("HTTP/1.1 101"));
+    assert_eq!(wire.read_exact(5).unwrap(), b"hello");
+}
+
 #[test]
 fn early_hints_pass() {
     let origin = Origin::start(|_, wire| {

@@ -136,14 +136,7 @@ struct Sending {
 
 impl Sending {
     fn new(answer: Answer, connection: &mut H1Body, out: Scratch, pace: Pace) -> Self {
-        let (out, sent) = match connection.take_interim() {
-            // An interim response that the client has not taken goes first.
-            Some((mut interim, sent)) => {
-                interim.extend_from_slice(&out);
-                (interim, sent)
-            }
-            None => (out, 0),
-        };
+        let (out, sent) = connection.behind_interim(out);
         Self {
             delimited: answer.delimited,
             out,

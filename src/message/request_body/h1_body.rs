@@ -98,11 +98,16 @@ impl H1Body {
         self.pace = pace;
     }
 
-    /// Interim bytes that wait to be sent; the answer goes behind them.
+    /// The head of an answer behind the interim bytes that still wait to be sent, and how many of
+    /// all are sent already.
     #[must_use]
-    pub fn take_interim(&mut self) -> Option<(Scratch, usize)> {
-        (self.interim_sent < self.interim.len())
-            .then(|| (std::mem::take(&mut self.interim), std::mem::take(&mut self.interim_sent)))
+    pub fn behind_interim(&mut self, head: Scratch) -> (Scratch, usize) {
+        if self.interim_sent == self.interim.len() {
+            return (head, 0);
+        }
+        let mut first = std::mem::take(&mut self.interim);
+        first.extend_from_slice(&head);
+        (first, std::mem::take(&mut self.interim_sent))
     }
 
     pub(super) fn is_over(&self) -> bool {
