@@ -136,7 +136,7 @@ async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: L
             }
             None => {
                 let Some(is_h2) = choose(worker, listener, &socket).await else { return };
-                (Stream::Tcp(socket), is_h2)
+                (Stream::Tcp(socket.into()), is_h2)
             }
         }
     };

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::net::{Deadline, Stream, TlsFacts};
+use crate::net::{Deadline, Socket, Stream, TlsFacts};
 use crate::serve::Worker;
 use crate::snapshot::{Listener, Secure};
 use crate::telemetry::{LineBudget, Phase};
@@ -62,11 +62,11 @@ pub(super) async fn handshake(
 const DISPLACED: &str = "displaced";
 
 /// Shakes hands, in turn with the other handshakes of the thread.
-async fn shake(secure: &Secure, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn shake(secure: &Secure, socket: TcpStream) -> io::Result<TlsStream<Socket>> {
     // A client that says nothing costs no session, and one that has gone again no signature.
     socket.peek(&mut [0; 1]).await?;
     turn(&socket).await?;
-    TlsAcceptor::from(Arc::clone(&secure.config)).accept(socket).await
+    TlsAcceptor::from(Arc::clone(&secure.config)).accept(Socket::from(socket)).await
 }
 
 /// Signing takes as long as many turns of other connections. So after a few handshakes whatever

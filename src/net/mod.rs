@@ -6,6 +6,7 @@ mod deadline;
 mod gather;
 mod pace;
 mod scratch;
+mod socket;
 mod stream;
 
 pub use buffer::Buffer;
@@ -14,4 +15,5 @@ pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, f
 pub use gather::Gather;
 pub use pace::Pace;
 pub use scratch::Scratch;
+pub use socket::Socket;
 pub use stream::Stream;

@@ -5,17 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use super::Socket;
 
 /// A connected stream. An enum and not a trait object: the set is closed, and a plain socket stays
 /// visible as one, so that files and bodies can be moved into it by the kernel.
 #[derive(Debug)]
 pub enum Stream {
     /// A plain socket.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// TLS over a socket; boxed, as it is large.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// A pipe in memory: the engine is tested and fuzzed over it.
     Memory(DuplexStream),
 }
@@ -26,13 +27,11 @@ impl Stream {
     /// # Errors
     /// Those of the socket and of TLS.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut into = ReadBuf::new(bytes);
-        ready!(match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut into),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut into),
-            Self::Memory(stream) => Pin::new(stream).poll_read(cx, &mut into),
-        })?;
-        Poll::Ready(Ok(into.filled().len()))
+        match self {
+            Self::Tcp(stream) => stream.poll_recv(cx, bytes),
+            Self::Tls(stream) => poll_into(stream, cx, bytes),
+            Self::Memory(stream) => poll_into(stream, cx, bytes),
+        }
     }
 
     /// Writes some of `bytes`.
@@ -41,7 +40,7 @@ impl Stream {
     /// Those of the socket and of TLS.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(stream) => stream.poll_send(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -145,7 +144,7 @@ impl Stream {
 
     /// The socket, where bytes go through it unchanged.
     #[must_use]
-    pub fn plain(&self) -> Option<&TcpStream> {
+    pub fn plain(&self) -> Option<&Socket> {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Tls(_) | Self::Memory(_) => None,
@@ -160,7 +159,7 @@ impl Stream {
             Self::Memory(_) => return,
         };
         // Failing only means an ordinary close.
-        let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+        let _ = socket2::SockRef::from(&**socket).set_linger(Some(std::time::Duration::ZERO));
     }
 }
 
@@ -186,4 +185,10 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_shutdown(self.get_mut(), cx)
     }
+}
+
+fn poll_into(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut into = ReadBuf::new(bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut into))?;
+    Poll::Ready(Ok(into.filled().len()))
 }

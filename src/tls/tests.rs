@@ -17,7 +17,7 @@ use rustls::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::net::{Stream, TlsFacts};
+use crate::net::{Socket, Stream, TlsFacts};
 
 pub(crate) mod minted;
 
@@ -279,8 +279,9 @@ async fn what_a_session_has_decrypted_already_is_news() {
     let connector = tokio_rustls::TlsConnector::from(Arc::new(gate.client()));
     let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let name = ServerName::try_from("a.example").unwrap();
-    let (client, server) =
-        tokio::join!(connector.connect(name, socket), async { acceptor.accept(listener.accept().await?.0).await });
+    let (client, server) = tokio::join!(connector.connect(name, Socket::from(socket)), async {
+        acceptor.accept(listener.accept().await?.0).await
+    });
     let (mut client, mut server) = (Stream::Tls(Box::new(client.unwrap().into())), server.unwrap());
 
     server.write_all(b"answer").await.unwrap();

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Connection;
-use crate::net::{Deadline, Elapsed, Stream};
+use crate::net::{Deadline, Elapsed, Socket, Stream};
 use crate::tls::outbound::OutboundFault;
 use crate::tls::{OutboundSpec, OutboundTls};
 
@@ -62,10 +62,10 @@ async fn connect(address: SocketAddr, outbound: Option<&Outbound>, name: &str) -
     let socket = TcpStream::connect(address).await.map_err(DialFault::Connect)?;
     // Heads and ends of bodies are small: they must not wait for the server's acknowledgement.
     socket.set_nodelay(true).map_err(DialFault::Connect)?;
-    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket)) };
+    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket.into())) };
     let name = outbound.tls.server_name(name).map_err(DialFault::NoTlsName)?;
     let connector = TlsConnector::from(Arc::clone(outbound.tls.config()));
-    let session = connector.connect(name, socket).await.map_err(DialFault::Tls)?;
+    let session = connector.connect(name, Socket::from(socket)).await.map_err(DialFault::Tls)?;
     Ok(Stream::Tls(Box::new(session.into())))
 }
 

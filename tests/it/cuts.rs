@@ -178,7 +178,7 @@ fn an_http_1_0_client_of_a_broken_answer_is_reset() {
             theirs.read_to_end(&mut heard).await.map_err(|error| error.kind())
         };
         let origin = async |stream| answer_all(stream, &[&sent[..cut]], cut).await;
-        let (ended, _) = engine.with_origin_over(Stream::Tcp(ours), client, origin);
+        let (ended, _) = engine.with_origin_over(Stream::Tcp(ours.into()), client, origin);
         if cut == sent.len() {
             assert!(ended.is_ok(), "whole: {ended:?}");
         } else {
@@ -334,7 +334,7 @@ fn a_client_that_breaks_off_is_noticed_while_the_origin_is_silent() {
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream.read_to_end(&mut asked).await.unwrap()
         };
-        engine.with_origin_over(Stream::Tcp(ours), client, origin);
+        engine.with_origin_over(Stream::Tcp(ours.into()), client, origin);
     }
 }
 

@@ -1,0 +1,135 @@
+//! A plain socket, read and written by the kernel's own calls.
+//!
+//! The C library's `recv` and `send` are cancellation points of a thread: each writes twice to a
+//! word of the thread on its way, for nothing here.
+
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connected TCP socket.
+#[derive(Debug)]
+pub struct Socket(TcpStream);
+
+impl From<TcpStream> for Socket {
+    fn from(socket: TcpStream) -> Self {
+        Self(socket)
+    }
+}
+
+impl Deref for Socket {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.0
+    }
+}
+
+impl Socket {
+    /// Reads into `bytes`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    #[inline]
+    pub fn poll_recv(&self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            // Asked first, as it counts what the task does: one that always finds something lets
+            // others have a turn.
+            ready!(self.0.poll_read_ready(cx))?;
+            let done = self.tried(Interest::READABLE, bytes.len(), || {
+                rustix::net::recv(&self.0, &mut *bytes, RecvFlags::empty()).map(|(n, _)| n)
+            });
+            if let Poll::Ready(done) = done {
+                return Poll::Ready(done);
+            }
+        }
+    }
+
+    /// Writes some of `bytes`.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    #[inline]
+    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let done =
+                self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL));
+            if let Poll::Ready(done) = done {
+                return Poll::Ready(done);
+            }
+            ready!(self.0.poll_write_ready(cx))?;
+        }
+    }
+
+    /// Makes `call`, which moves at most `most` bytes, where the reactor holds the socket for ready.
+    /// When fewer were moved the socket is empty, or full: the reactor is told so, and the call that
+    /// would find it out is spared.
+    #[inline]
+    fn tried(
+        &self,
+        interest: Interest,
+        most: usize,
+        mut call: impl FnMut() -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        let mut moved = None;
+        let result = self.0.try_io(interest, || {
+            let n = loop {
+                match call() {
+                    Err(Errno::INTR) => {}
+                    result => break result?,
+                }
+            };
+            moved = Some(n);
+            if 0 < n && n < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (moved, result) {
+            (Some(n), _) => Poll::Ready(Ok(n)),
+            (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Poll::Ready(Err(error)),
+            (None, _) => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let n = ready!(self.poll_recv(cx, into.initialize_unfilled()))?;
+        into.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+        match (filled.next(), filled.next()) {
+            (Some(only), None) => self.poll_send(cx, only),
+            _ => Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
