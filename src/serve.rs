@@ -103,7 +103,7 @@ async fn route<'s>(
                     upgrade
                 },
                 id_field: listener.request_id_field.as_deref(),
-                via: via.map(|via| via.value(head.version)),
+                via: via.map(|via| via.field(head.version)),
                 max_forwards: hops.map(|hops| hops - 1),
                 path,
             };

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::names;
+
 /// Fields that some room of haechi must recognise. The codec classifies each name once; everybody
 /// else compares one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,54 +55,12 @@ pub enum Known {
 }
 
 impl Known {
-    /// Classifies a field name; the case of its letters does not matter (RFC 9110 §5.1).
+    /// Classifies a field name, which is a token; the case of its letters does not matter (RFC 9110
+    /// §5.1).
     #[must_use]
+    #[inline]
     pub fn of(name: &[u8]) -> Self {
-        // The length splits the names into groups of at most five, so that a name is compared with
-        // few others.
-        let group: &[(&[u8], Self)] = match name.len() {
-            2 => &[(b"te", Self::Te)],
-            3 => &[(b"via", Self::Via)],
-            4 => &[(b"host", Self::Host), (b"date", Self::Date), (b"etag", Self::Etag)],
-            5 => &[(b"range", Self::Range)],
-            6 => &[(b"cookie", Self::Cookie), (b"server", Self::Server), (b"expect", Self::Expect)],
-            7 => &[(b"referer", Self::Referer), (b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
-            8 => &[(b"if-match", Self::IfMatch), (b"if-range", Self::IfRange), (b"location", Self::Location)],
-            9 => &[(b"forwarded", Self::Forwarded), (b"x-real-ip", Self::XRealIp)],
-            10 => &[
-                (b"connection", Self::Connection),
-                (b"user-agent", Self::UserAgent),
-                (b"set-cookie", Self::SetCookie),
-                (b"keep-alive", Self::KeepAlive),
-            ],
-            11 => &[(b"retry-after", Self::RetryAfter)],
-            12 => &[
-                (b"content-type", Self::ContentType),
-                (b"max-forwards", Self::MaxForwards),
-                (b"x-request-id", Self::XRequestId),
-            ],
-            13 => &[
-                (b"cache-control", Self::CacheControl),
-                (b"authorization", Self::Authorization),
-                (b"if-none-match", Self::IfNoneMatch),
-                (b"last-modified", Self::LastModified),
-            ],
-            14 => &[(b"content-length", Self::ContentLength), (b"x-forwarded-by", Self::XForwardedBy)],
-            15 => &[(b"accept-encoding", Self::AcceptEncoding), (b"x-forwarded-for", Self::XForwardedFor)],
-            16 => &[
-                (b"x-forwarded-host", Self::XForwardedHost),
-                (b"x-forwarded-port", Self::XForwardedPort),
-                (b"proxy-connection", Self::ProxyConnection),
-            ],
-            17 => &[
-                (b"transfer-encoding", Self::TransferEncoding),
-                (b"if-modified-since", Self::IfModifiedSince),
-                (b"x-forwarded-proto", Self::XForwardedProto),
-            ],
-            19 => &[(b"if-unmodified-since", Self::IfUnmodifiedSince)],
-            _ => &[],
-        };
-        group.iter().find(|(known, _)| is_same_name(name, known)).map_or(Self::Other, |(_, kind)| *kind)
+        names::find(name)
     }
 }
 
@@ -132,17 +92,6 @@ pub fn are_alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
-/// Whether a token is this name, which has as many bytes, all of them small letters or `-`. Setting
-/// the bit that small letters have turns no other byte of a token into one of these.
-#[inline]
-fn is_same_name(token: &[u8], name: &[u8]) -> bool {
-    let (token_words, token_tail) = token.as_chunks::<8>();
-    let (name_words, name_tail) = name.as_chunks::<8>();
-    let small = u64::from_ne_bytes([0x20; 8]);
-    token_words.iter().zip(name_words).all(|(a, b)| u64::from_ne_bytes(*a) | small == u64::from_ne_bytes(*b))
-        && token_tail.iter().zip(name_tail).all(|(a, b)| a | 0x20 == *b)
-}
-
 /// One field as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -152,6 +101,56 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// The value without the blanks around it.
     pub value: &'a [u8],
+    /// The whole line where it stands somewhere just as we write it: `name: value CRLF`. Else empty.
+    pub line: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// A field of ours.
+    #[must_use]
+    #[inline]
+    pub const fn new(known: Known, name: &'a [u8], value: &'a [u8]) -> Self {
+        Self { known, name, value, line: b"" }
+    }
+
+    /// The field of a line as we write it, whose name has so many bytes.
+    #[must_use]
+    #[inline]
+    pub const fn of_line(known: Known, line: &'a [u8], name_length: usize) -> Self {
+        let (name, rest) = line.split_at(name_length);
+        let (_, rest) = rest.split_at(SEPARATOR.len());
+        let (value, _) = rest.split_at(rest.len() - END.len());
+        Self { known, name, value, line }
+    }
+}
+
+/// What stands between name and value in what we write.
+const SEPARATOR: &[u8] = b": ";
+/// What ends a line (RFC 9112 §2.2).
+const END: &[u8] = b"\r\n";
+
+/// A field that is sent often, as a line that was written once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldLine {
+    known: Known,
+    line: Box<[u8]>,
+    name_length: usize,
+}
+
+impl FieldLine {
+    /// A line for this name and value, which have no byte that could end it.
+    #[must_use]
+    pub fn new(name: &[u8], value: &[u8]) -> Self {
+        let line = [name, SEPARATOR, value, END].concat().into();
+        Self { known: Known::of(name), line, name_length: name.len() }
+    }
+
+    /// The field.
+    #[must_use]
+    #[inline]
+    pub fn field(&self) -> Field<'_> {
+        Field::of_line(self.known, &self.line, self.name_length)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -291,11 +290,12 @@ impl Fields {
 impl Entry {
     fn read<'a>(&self, bytes: &'a [u8]) -> Field<'a> {
         let slice = |start: u32, end: u32| bytes.get(start as usize..end as usize).unwrap_or_default();
-        Field {
-            known: self.known,
-            name: slice(self.name_start, self.name_end),
-            value: slice(self.value_start, self.value_end),
-        }
+        let (name, value) = (slice(self.name_start, self.name_end), slice(self.value_start, self.value_end));
+        let line = slice(self.name_start, self.value_end.saturating_add(2));
+        let is_ours = self.value_start == self.name_end + 2
+            && line.ends_with(END)
+            && line.get(name.len()..).is_some_and(|rest| rest.starts_with(SEPARATOR));
+        Field { known: self.known, name, value, line: if is_ours { line } else { b"" } }
     }
 }
 
@@ -364,5 +364,22 @@ mod tests {
         fields.push("Y", "z");
         let read: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
         assert_eq!(read, [(&b"Host"[..], &b"a"[..]), (b"X", b""), (b"Y", b"z")]);
+    }
+
+    #[test]
+    fn a_line_is_whole_only_where_we_would_write_it_so() {
+        let text = b"A: b\r\nC:d\r\nE:  f\r\nG: h \r\nI: \r\nK: l\r\n";
+        let mut fields = Fields::default();
+        for (name, value) in
+            [(0..1, 3..4), (6..7, 8..9), (11..12, 15..16), (18..19, 21..22), (25..26, 28..28), (30..31, 33..34)]
+        {
+            fields.push_range(Known::Other, name, value);
+        }
+        fields.fill(text);
+        fields.push("M", "n");
+        let lines: Vec<_> = fields.iter().map(|field| field.line).collect();
+        assert_eq!(lines, [&b"A: b\r\n"[..], b"", b"", b"", b"I: \r\n", b"K: l\r\n", b""]);
+        let line = FieldLine::new(b"Via", b"1.1 a");
+        assert_eq!(line.field(), Field { known: Known::Via, name: b"Via", value: b"1.1 a", line: b"Via: 1.1 a\r\n" });
     }
 }

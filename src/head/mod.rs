@@ -7,8 +7,9 @@
 
 mod field;
 mod method;
+mod names;
 
-pub use field::{Field, Fields, Known, are_alike};
+pub use field::{Field, FieldLine, Fields, Known, are_alike};
 pub use method::Method;
 
 /// The version of HTTP that a message was written in.

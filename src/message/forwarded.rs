@@ -8,13 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::RequestTarget;
-use crate::head::{Field, Fields, Known};
+use crate::head::{Field, FieldLine, Fields, Known};
 
 /// The other end of a connection as forwarding sees it; made once a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     address: IpAddr,
-    text: Box<str>,
+    /// `X-Forwarded-For` with it.
+    line: FieldLine,
     trusted: bool,
 }
 
@@ -23,7 +24,8 @@ impl Peer {
     #[must_use]
     pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
         let address = address.to_canonical();
-        Self { address, text: address.to_string().into(), trusted: is_in(address, trusted) }
+        let line = FieldLine::new(b"X-Forwarded-For", address.to_string().as_bytes());
+        Self { address, line, trusted: is_in(address, trusted) }
     }
 
     /// Its address; IPv4 mapped into IPv6 is IPv4 here.
@@ -51,16 +53,11 @@ impl Peer {
         }
     }
 
-    /// Calls `write` with name and value of each X-Forwarded-* field to send.
+    /// Calls `write` with each X-Forwarded-* field to send.
     ///
     /// From a trusted peer the chain of addresses is continued and its -Proto, -Host and -Port
     /// are kept; from anybody else all four say what haechi saw.
-    pub fn each_forwarded(
-        &self,
-        fields: &Fields,
-        target: &RequestTarget<'_>,
-        mut write: impl FnMut(&'static str, &[u8]),
-    ) {
+    pub fn each_forwarded(&self, fields: &Fields, target: &RequestTarget<'_>, mut write: impl FnMut(Field<'_>)) {
         // The last field is the nearest proxy's own.
         let kept = |known| if self.trusted { fields.all(known).last().filter(|value| !value.is_empty()) } else { None };
         if kept(Known::XForwardedFor).is_some() {
@@ -69,21 +66,28 @@ impl Peer {
                 chain.extend_from_slice(value);
                 chain.extend_from_slice(b", ");
             }
-            chain.extend_from_slice(self.text.as_bytes());
-            write("X-Forwarded-For", &chain);
+            chain.extend_from_slice(self.line.field().value);
+            write(Field::new(Known::XForwardedFor, b"X-Forwarded-For", &chain));
         } else {
-            write("X-Forwarded-For", self.text.as_bytes());
+            write(self.line.field());
         }
-        write("X-Forwarded-Proto", kept(Known::XForwardedProto).unwrap_or(target.scheme().as_bytes()));
+        write(match kept(Known::XForwardedProto) {
+            Some(scheme) => Field::new(Known::XForwardedProto, b"X-Forwarded-Proto", scheme),
+            None if target.is_tls() => HTTPS,
+            None => HTTP,
+        });
         let host = kept(Known::XForwardedHost).or_else(|| fields.first(Known::Host)).unwrap_or_default();
         if !host.is_empty() {
-            write("X-Forwarded-Host", host);
+            write(Field::new(Known::XForwardedHost, b"X-Forwarded-Host", host));
         }
         let mut digits = itoa::Buffer::new();
-        let port = digits.format(target.effective_port()).as_bytes();
-        write("X-Forwarded-Port", kept(Known::XForwardedPort).unwrap_or(port));
+        let port = kept(Known::XForwardedPort).unwrap_or_else(|| digits.format(target.effective_port()).as_bytes());
+        write(Field::new(Known::XForwardedPort, b"X-Forwarded-Port", port));
     }
 }
+
+const HTTP: Field<'static> = Field::of_line(Known::XForwardedProto, b"X-Forwarded-Proto: http\r\n", 17);
+const HTTPS: Field<'static> = Field::of_line(Known::XForwardedProto, b"X-Forwarded-Proto: https\r\n", 17);
 
 /// The client's address: the right-most entry of X-Forwarded-For that no trusted proxy wrote
 /// about another trusted proxy; the peer itself when it is not trusted.

@@ -68,8 +68,7 @@ impl HeaderRules {
     /// The same for a field that haechi writes itself.
     #[must_use]
     pub fn is_name_changed(&self, name: &str) -> bool {
-        !self.is_empty()
-            && self.is_changed(Field { known: Known::of(name.as_bytes()), name: name.as_bytes(), value: b"" })
+        !self.is_empty() && self.is_changed(Field::new(Known::of(name.as_bytes()), name.as_bytes(), b""))
     }
 
     /// Names and values to append.

@@ -35,12 +35,24 @@ impl RequestId {
 }
 
 fn hex(bits: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    for (digits, bytes) in text.chunks_exact_mut(8).zip(bits.to_be_bytes().chunks_exact(4)) {
+        let word = bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
+        digits.copy_from_slice(&hex_word(word).to_be_bytes());
     }
     text
+}
+
+/// Eight digits at once: each half byte is spread to a byte of its own and becomes a digit there.
+fn hex_word(word: u32) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut spread = u64::from(word);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // One where the digit is a letter: adding six carries from ten on.
+    let letters = (spread + 6 * ONES) >> 4 & ONES;
+    spread + u64::from(b'0') * ONES + letters * u64::from(b'a' - b'0' - 10)
 }
 
 #[cfg(test)]

@@ -209,21 +209,21 @@ fn port(digits: &[u8]) -> Option<u16> {
 
 fn lower_case_host(host: &[u8], has_port: bool) -> Result<Cow<'_, str>, TargetFault> {
     let name = str::from_utf8(host).map_err(|_| TargetFault::Host)?;
-    let mut upper = false;
+    let upper;
     if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         address.parse::<Ipv6Addr>().map_err(|_| TargetFault::Host)?;
         upper = host.iter().any(u8::is_ascii_uppercase);
     } else {
-        let mut after_dot = true;
+        let (mut seen, mut last, mut empty_label) = (0, b'.', false);
         for byte in host {
-            match byte {
-                b'.' if after_dot => return Err(TargetFault::Host),
-                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {}
-                b'A'..=b'Z' => upper = true,
-                _ => return Err(TargetFault::Host),
-            }
-            after_dot = *byte == b'.';
+            seen |= HOST_BYTES[usize::from(*byte)];
+            empty_label |= (*byte == b'.') & (last == b'.');
+            last = *byte;
         }
+        if seen & FOREIGN != 0 || empty_label {
+            return Err(TargetFault::Host);
+        }
+        upper = seen & UPPER != 0;
     }
     if name.is_empty() && has_port {
         return Err(TargetFault::Host);
@@ -234,6 +234,23 @@ fn lower_case_host(host: &[u8], has_port: bool) -> Result<Cow<'_, str>, TargetFa
     }
     Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
+
+/// What a byte is in a host name: [`UPPER`], [`FOREIGN`] or neither.
+static HOST_BYTES: [u8; 256] = {
+    let mut bytes = [FOREIGN; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        bytes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => 0,
+            b'A'..=b'Z' => UPPER,
+            _ => FOREIGN,
+        };
+        byte += 1;
+    }
+    bytes
+};
+const UPPER: u8 = 1;
+const FOREIGN: u8 = 2;
 
 #[cfg(test)]
 mod tests;

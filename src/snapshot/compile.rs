@@ -15,6 +15,7 @@ use crate::handler::proxy::Proxy;
 use crate::handler::redirect::Redirect;
 use crate::handler::rewrite::{PathTemplate, Rewrite};
 use crate::handler::{Handler, static_files};
+use crate::head::FieldLine;
 use crate::message::HeaderRules;
 use crate::router::{Router, SiteRoutes};
 use crate::upstream::discovery::Addresses;
@@ -149,7 +150,7 @@ impl Compiler<'_> {
             server_field: match &written.server_header {
                 config::ServerHeader::Pass => ServerField::Pass,
                 config::ServerHeader::Remove => ServerField::Remove,
-                config::ServerHeader::Text(text) => ServerField::Text(text.value.clone().into_bytes()),
+                config::ServerHeader::Text(text) => ServerField::Text(FieldLine::new(b"Server", text.value.as_bytes())),
             },
             request_id_field: written.request_id.as_ref().map(|name| name.value.clone().into_bytes()),
             via: match &written.via {

@@ -12,7 +12,7 @@ use crate::codec::h1::HeadLimits;
 pub use crate::config::ListenerTimeouts;
 use crate::config::Protocols;
 use crate::handler::rewrite::Rewrite;
-use crate::head::Version;
+use crate::head::{Field, FieldLine, Version};
 use crate::message::RequestTarget;
 use crate::net::Pace;
 use crate::router::{Found, Router};
@@ -85,7 +85,7 @@ pub enum ServerField {
     /// None is sent.
     Remove,
     /// This is sent.
-    Text(Vec<u8>),
+    Text(FieldLine),
 }
 
 /// What haechi calls itself in the Via field of requests (RFC 9110 §7.6.3).
@@ -95,28 +95,29 @@ pub struct Via {
     pub pseudonym: Vec<u8>,
     /// Whether nobody else has it: a request that has passed it has come back.
     pub unique: bool,
-    /// The field's value for each version that a request may have come in.
-    values: [Vec<u8>; 3],
+    /// For each version that a request may have come in.
+    lines: [FieldLine; 3],
 }
 
 impl Via {
     /// A name, and whether nobody else has it.
     #[must_use]
     pub fn new(pseudonym: &str, unique: bool) -> Self {
-        let value = |version: Version| format!("{} {pseudonym}", version.number()).into_bytes();
-        let values = [Version::Http10, Version::Http11, Version::Http2].map(value);
-        Self { pseudonym: pseudonym.as_bytes().to_vec(), unique, values }
+        let line = |version: Version| FieldLine::new(b"Via", format!("{} {pseudonym}", version.number()).as_bytes());
+        let lines = [Version::Http10, Version::Http11, Version::Http2].map(line);
+        Self { pseudonym: pseudonym.as_bytes().to_vec(), unique, lines }
     }
 
-    /// The field's value for a request of this version.
+    /// The field for a request of this version.
     #[must_use]
-    pub fn value(&self, version: Version) -> &[u8] {
-        let [old, usual, new] = &self.values;
-        match version {
+    pub fn field(&self, version: Version) -> Field<'_> {
+        let [old, usual, new] = &self.lines;
+        let line = match version {
             Version::Http10 => old,
             Version::Http11 => usual,
             Version::Http2 => new,
-        }
+        };
+        line.field()
     }
 }
 

@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn token(&mut self) -> &'a [u8] {
         let rest = self.rest();
-        let length = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
+        let length = token_length(rest);
         self.at += length;
         rest.get(..length).unwrap_or_default()
     }
@@ -91,37 +91,55 @@ impl<'a> Cursor<'a> {
     /// Moves over one line of a field section (RFC 9112 §5).
     #[inline]
     pub(super) fn field_line(&mut self) -> Result<Option<Line>, FieldFault> {
-        let start = self.at;
-        let name = self.token();
-        let name_end = self.at;
-        match self.peek() {
-            None => return Ok(None),
-            Some(b':') if !name.is_empty() => self.at += 1,
-            Some(b'\r') if name.is_empty() => return Ok(self.line_end()?.map(|()| Line::End)),
+        let rest = self.rest();
+        let name_end = token_length(rest);
+        if name_end == 0 || rest.get(name_end) != Some(&b':') {
+            return self.no_field(rest.get(name_end).copied(), name_end == 0);
+        }
+        let mut start = name_end + 1;
+        while rest.get(start).is_some_and(is_blank) {
+            start += 1;
+        }
+        let mut end = start;
+        loop {
+            end += clean_length(rest.get(end..).unwrap_or_default());
+            match rest.get(end..) {
+                Some([b'\r', b'\n', ..]) => break,
+                // RFC 9110 §5.5: HTAB is the one control byte inside a value.
+                Some([b'\t', ..]) => end += 1,
+                None | Some([] | [b'\r']) => return Ok(None),
+                Some([b'\r' | b'\n', ..]) => return Err(FieldFault::LineEnd),
+                // RFC 9110 §5.5: NUL and other control bytes are dangerous in a value.
+                Some(_) => return Err(FieldFault::Value),
+            }
+        }
+        let line = self.at;
+        self.at += end + 2;
+        while end > start && rest.get(end - 1).is_some_and(is_blank) {
+            end -= 1;
+        }
+        let known = Known::of(rest.get(..name_end).unwrap_or_default());
+        Ok(Some(Line::Field { known, name: line..line + name_end, value: line + start..line + end }))
+    }
+
+    /// A line that has no colon behind a name, but `byte`.
+    #[cold]
+    fn no_field(&mut self, byte: Option<u8>, is_nameless: bool) -> Result<Option<Line>, FieldFault> {
+        match byte {
+            None => Ok(None),
+            Some(b'\r') if is_nameless => Ok(self.line_end()?.map(|()| Line::End)),
             // RFC 9112 §5.2: a server either refuses obs-fold or replaces it. §2.2 says the same of
             // blanks between the first line and the first field.
-            Some(b' ' | b'\t') if name.is_empty() => return Err(FieldFault::Folded),
-            Some(b'\n') => return Err(FieldFault::LineEnd),
+            Some(b' ' | b'\t') if is_nameless => Err(FieldFault::Folded),
+            Some(b'\n') => Err(FieldFault::LineEnd),
             // RFC 9112 §5.1: no blank may stand between the name and the colon.
-            Some(_) => return Err(FieldFault::Name),
+            Some(_) => Err(FieldFault::Name),
         }
-        while let Some(b' ' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-        let Some(mut value) = self.text() else { return Ok(None) };
-        match self.peek() {
-            Some(b'\r' | b'\n') => {}
-            // RFC 9110 §5.5: NUL and other control bytes are dangerous in a value.
-            _ => return Err(FieldFault::Value),
-        }
-        if self.line_end()?.is_none() {
-            return Ok(None);
-        }
-        while value.end > value.start && matches!(self.bytes.get(value.end - 1), Some(b' ' | b'\t')) {
-            value.end -= 1;
-        }
-        Ok(Some(Line::Field { known: Known::of(name), name: start..name_end, value }))
     }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Whether a byte may stand in a token (RFC 9110 §5.6.2).
@@ -134,57 +152,43 @@ pub(super) fn is_token(byte: u8) -> bool {
 /// which begins a fragment and is never sent (RFC 9110 §7.1).
 #[inline]
 pub(super) fn target_length(bytes: &[u8]) -> usize {
-    front(
-        bytes,
-        |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#') | (word & HIGH),
-        |byte| !byte.is_ascii_graphic() || byte == b'#',
-    )
+    front(bytes, |byte| !byte.is_ascii_graphic() | (byte == b'#'))
 }
 
 /// How many bytes at the front are no control bytes.
-#[inline]
+#[inline(always)]
 fn clean_length(bytes: &[u8]) -> usize {
-    front(bytes, |word| below(word, 0x20) | equal(word, 0x7f), |byte| byte < 0x20 || byte == 0x7f)
+    front(bytes, |byte| byte.is_ascii_control())
 }
 
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// The number of bytes before the first that `stops`. Whole blocks are passed by one comparison of
-/// vectors; then `stop_word` says the same of eight bytes at once, by the high bit of each, and may be
-/// wrong above the first.
+/// How many bytes at the front are of a token. Names are too short for blocks.
 #[inline(always)]
-fn front(bytes: &[u8], stop_word: impl Fn(u64) -> u64, stops: impl Fn(u8) -> bool) -> usize {
+fn token_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
+}
+
+/// The number of bytes before the first that `stops`, as NUL must. Sixteen are looked at together:
+/// where `stops` has no branch the compiler makes one comparison of vectors of it.
+#[inline(always)]
+fn front(bytes: &[u8], stops: impl Fn(u8) -> bool) -> usize {
+    let first = |block: [u8; BLOCK]| {
+        let marks = block.map(|byte| if stops(byte) { 0xff } else { 0 });
+        u128::from_le_bytes(marks).trailing_zeros() as usize / 8
+    };
     let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-        if block.iter().fold(false, |hit, byte| hit | stops(*byte)) {
-            break;
+    while let Some((block, behind)) = rest.split_first_chunk() {
+        let at = first(*block);
+        if at < BLOCK {
+            return bytes.len() - rest.len() + at;
         }
         rest = behind;
     }
-    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
-        let hit = stop_word(u64::from_le_bytes(*word));
-        if hit != 0 {
-            return bytes.len() - rest.len() + (hit.trailing_zeros() / 8) as usize;
-        }
-        rest = behind;
-    }
-    let tail = rest.iter().position(|byte| stops(*byte)).unwrap_or(rest.len());
-    bytes.len() - rest.len() + tail
+    let mut padded = [0; BLOCK];
+    padded[..rest.len()].copy_from_slice(rest);
+    bytes.len() - rest.len() + first(padded)
 }
 
-/// Marks the bytes of `word` below `limit`, which is at most 0x80. A borrow can mark a byte above
-/// a marked one wrongly, never the lowest.
-#[inline(always)]
-fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(LOW * limit as u64) & !word & HIGH
-}
-
-/// Marks the bytes of `word` that equal `byte`, with the same licence as [`below`].
-#[inline(always)]
-fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ (LOW * byte as u64), 1)
-}
+const BLOCK: usize = 16;
 
 static TOKEN: [bool; 256] = byte_set(b"!#$%&'*+-.^_`|~");
 

@@ -2,7 +2,7 @@
 //!
 //! What is written was parsed or made by us, so nothing is checked again here.
 
-use crate::head::Fields;
+use crate::head::{Field, Fields};
 
 /// Ends the data of a chunk (RFC 9112 §7.1).
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -35,6 +35,16 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Adds one field line that may be written somewhere already.
+#[inline]
+pub fn write_line(out: &mut Vec<u8>, field: Field<'_>) {
+    if field.line.is_empty() {
+        write_field(out, field.name, field.value);
+    } else {
+        out.extend_from_slice(field.line);
+    }
 }
 
 /// Ends a head.

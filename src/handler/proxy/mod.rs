@@ -25,7 +25,7 @@ pub use stream_body::StreamBody;
 
 use super::rewrite::Rewrite;
 use super::{Local, Response};
-use crate::head::RequestHead;
+use crate::head::{Field, RequestHead};
 use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget, Upgrade};
 use crate::upstream::balance::HashOn;
 use crate::upstream::{Balance, Key, Lease, LeaseFault, Protocol, Server, StreamLease, Upstream};
@@ -61,8 +61,8 @@ pub struct Forward<'r> {
     pub upgrade: Upgrade,
     /// The field that carries the request's id.
     pub id_field: Option<&'r [u8]>,
-    /// The value of Via; `None`: none is added.
-    pub via: Option<&'r [u8]>,
+    /// The Via of ours; `None`: none is added.
+    pub via: Option<Field<'r>>,
     /// The Max-Forwards that the server gets in place of the client's.
     pub max_forwards: Option<u32>,
     /// What `rewrite` makes of the target, query included; `None`: as sent.

@@ -7,7 +7,7 @@ use http::uri::Scheme;
 use super::upload::UploadFraming;
 use super::{Failure, Forward, Proxy};
 use crate::codec::h1;
-use crate::head::{Fields, Known, Method, Version, are_alike};
+use crate::head::{Field, Fields, Known, Method, Version, are_alike};
 use crate::message::hop_by_hop::{ConnectionTokens, TooManyTokens};
 use crate::message::upgrade::offered;
 use crate::message::{Exchange, HopNames, RequestBody, Upgrade};
@@ -37,7 +37,7 @@ impl Outbound<'_, '_> {
         let request = self.request;
         let method = if request.upgrade == Upgrade::WebSocket { b"GET" } else { request.head.method_name() };
         h1::write_request_line(out, method, self.path());
-        let hop = self.each_field(|name, value| h1::write_field(out, name, value))?;
+        let hop = self.each_field(|field| h1::write_line(out, field))?;
         let framing = match self.length(body) {
             Length::Unsaid => UploadFraming::Length,
             Length::Known(length) => {
@@ -65,12 +65,12 @@ impl Outbound<'_, '_> {
         let mut fields = http::HeaderMap::with_capacity(request.head.fields.len() + 8);
         let mut authority = None;
         let mut whole = true;
-        let tokens = self.each_field(|name, value| {
-            if name.eq_ignore_ascii_case(b"host") {
-                authority = http::uri::Authority::try_from(value).ok();
+        let tokens = self.each_field(|field| {
+            if field.name.eq_ignore_ascii_case(b"host") {
+                authority = http::uri::Authority::try_from(field.value).ok();
                 return;
             }
-            match (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value)) {
+            match (http::HeaderName::from_bytes(field.name), http::HeaderValue::from_bytes(field.value)) {
                 (Ok(name), Ok(value)) => {
                     fields.append(name, value);
                 }
@@ -102,9 +102,9 @@ impl Outbound<'_, '_> {
         self.request.path.as_deref().unwrap_or(&self.request.head.target)
     }
 
-    /// Calls `write` with name and value of every field but those of framing and persistence; Host
-    /// comes first, where the route's rules leave it alone.
-    fn each_field(&self, mut write: impl FnMut(&[u8], &[u8])) -> Result<HopNames, TooManyTokens> {
+    /// Calls `write` with every field but those of framing and persistence; Host comes first, where
+    /// the route's rules leave it alone.
+    fn each_field(&self, mut write: impl FnMut(Field<'_>)) -> Result<HopNames, TooManyTokens> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
@@ -112,7 +112,7 @@ impl Outbound<'_, '_> {
         if !rules.is_name_changed("Host") {
             let theirs = head.fields.first(Known::Host);
             let host = proxy.host.as_deref().or(theirs).unwrap_or(server.written.as_bytes());
-            write(b"Host", host);
+            write(Field::new(Known::Host, b"Host", host));
         }
         let mut cookies = Cookies::new(head.version);
         for field in head.fields.iter() {
@@ -130,32 +130,33 @@ impl Outbound<'_, '_> {
             {
                 continue;
             }
-            write(field.name, field.value);
+            write(field);
         }
         if let Some(joined) = cookies.join(&head.fields, |field| rules.is_changed(field)) {
-            write(b"Cookie", &joined);
+            write(Field::new(Known::Cookie, b"Cookie", &joined));
         }
-        exchange.peer.each_forwarded(&head.fields, request.target, |name, value| {
-            if !rules.is_name_changed(name) {
-                write(name.as_bytes(), value);
+        exchange.peer.each_forwarded(&head.fields, request.target, |field| {
+            if !rules.is_changed(field) {
+                write(field);
             }
         });
         if let (Some(name), Some(id)) = (own_id, &exchange.request_id) {
-            write(name, id.as_bytes());
+            write(Field::new(Known::Other, name, id.as_bytes()));
         }
         let subject = exchange.client.tls.as_ref().and_then(|tls| tls.client_subject.as_deref());
         if let (Some(name), Some(subject)) = (&proxy.subject_field, subject) {
-            write(name, subject.as_bytes());
+            write(Field::new(Known::Other, name, subject.as_bytes()));
         }
         // Where the request has been and how far it may go (RFC 9110 §7.6.2, §7.6.3).
         if let Some(via) = request.via.filter(|_| !rules.is_name_changed("Via")) {
-            write(b"Via", via);
+            write(via);
         }
         if let Some(left) = request.max_forwards.filter(|_| !rules.is_name_changed("Max-Forwards")) {
-            write(b"Max-Forwards", itoa::Buffer::new().format(left).as_bytes());
+            let mut digits = itoa::Buffer::new();
+            write(Field::new(Known::MaxForwards, b"Max-Forwards", digits.format(left).as_bytes()));
         }
         for (name, value) in rules.appended() {
-            write(name, value);
+            write(Field::new(Known::Other, name, value));
         }
         Ok(HopNames::from(&tokens))
     }
@@ -175,7 +176,7 @@ impl Outbound<'_, '_> {
     fn write_connection(&self, out: &mut Vec<u8>) {
         match self.request.upgrade {
             // Tomcat tells its own time limit only to who asks in so many words.
-            Upgrade::No => h1::write_field(out, b"Connection", b"keep-alive"),
+            Upgrade::No => out.extend_from_slice(b"Connection: keep-alive\r\n"),
             Upgrade::Field => {
                 h1::write_field(out, b"Connection", b"upgrade");
                 for protocol in offered(&self.request.head.fields) {
@@ -233,7 +234,7 @@ impl Cookies {
         held
     }
 
-    fn join(&self, fields: &Fields, changed: impl Fn(crate::head::Field<'_>) -> bool) -> Option<Vec<u8>> {
+    fn join(&self, fields: &Fields, changed: impl Fn(Field<'_>) -> bool) -> Option<Vec<u8>> {
         if !self.found {
             return None;
         }

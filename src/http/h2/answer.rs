@@ -56,9 +56,10 @@ pub(super) async fn send(
 /// knew stays behind.
 pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) -> http::Response<()> {
     let mut opened = http::Response::new(());
-    each_field(head, listener, exchange, |name, value| {
-        if !name.eq_ignore_ascii_case(b"upgrade") && !name.eq_ignore_ascii_case(b"sec-websocket-accept") {
-            push(opened.headers_mut(), name, value);
+    each_field(head, listener, exchange, |field| {
+        let of_handshake = [&b"upgrade"[..], b"sec-websocket-accept"];
+        if !of_handshake.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+            push(opened.headers_mut(), field.name, field.value);
         }
     });
     opened
@@ -75,7 +76,7 @@ fn head(
     *head.status_mut() = http::StatusCode::from_u16(response.head.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
     let headers = head.headers_mut();
     headers.reserve(response.head.fields.len() + 4);
-    each_field(&response.head, listener, exchange, |name, value| push(headers, name, value));
+    each_field(&response.head, listener, exchange, |field| push(headers, field.name, field.value));
     let length = match (response.head.status, &response.body) {
         (100..=199 | 204, _) => None,
         (304, body) => body.length(),

@@ -57,8 +57,9 @@ fn sent(peer: &str, fields: &[(&str, &str)]) -> Vec<String> {
     }
     let target = RequestTarget::of(&head, true).unwrap();
     let mut sent = Vec::new();
-    Peer::new(peer.parse().unwrap(), &trusted()).each_forwarded(&head.fields, &target, |name, value| {
-        sent.push(format!("{}={}", name.trim_start_matches("X-Forwarded-"), String::from_utf8_lossy(value)));
+    Peer::new(peer.parse().unwrap(), &trusted()).each_forwarded(&head.fields, &target, |field| {
+        let (name, value) = (String::from_utf8_lossy(field.name), String::from_utf8_lossy(field.value));
+        sent.push(format!("{}={value}", name.trim_start_matches("X-Forwarded-")));
     });
     sent
 }
@@ -91,7 +92,7 @@ fn trusted_proxies_are_continued() {
 fn relatives_pass_only_from_trusted_peers() {
     let stranger = Peer::new("192.0.2.9".parse().unwrap(), &trusted());
     let proxy = Peer::new("10.0.0.1".parse().unwrap(), &trusted());
-    let field = |name: &'static str| Field { known: Known::of(name.as_bytes()), name: name.as_bytes(), value: b"1" };
+    let field = |name: &'static str| Field::new(Known::of(name.as_bytes()), name.as_bytes(), b"1");
     for name in ["Forwarded", "X-Real-IP", "X-Forwarded-By"] {
         assert!(!stranger.is_copied(field(name)) && proxy.is_copied(field(name)), "{name}");
     }
