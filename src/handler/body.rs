@@ -30,8 +30,8 @@ pub enum Body<'s> {
     Empty(Option<u64>),
     /// Bytes at hand.
     Bytes(Bytes),
-    /// Ranges of a file.
-    File(FileBody),
+    /// Ranges of a file; boxed, as it is large and answers are handed from room to room.
+    File(Box<FileBody>),
     /// An upstream's answer, on its way.
     Upstream(Box<UpstreamBody<'s>>),
     /// The same on a stream of HTTP/2.

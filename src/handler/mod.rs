@@ -59,7 +59,7 @@ impl Response<'_> {
         let body = match found.body {
             static_files::FileBody::Empty { length } => Body::Empty(Some(length)),
             static_files::FileBody::Memory(bytes) => Body::Bytes(bytes),
-            file @ static_files::FileBody::File(_) => Body::File(file),
+            file @ static_files::FileBody::File(_) => Body::File(Box::new(file)),
         };
         Response { head, body }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,10 @@ pub async fn accept(worker: Rc<Worker>, socket: TcpListener, id: Rc<Cell<Listene
     let mut patience = NO_PLACE;
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 pause = FIRST_PAUSE;
                 let place = place(&worker, id.get(), &mut patience).await;
-                begin(&worker, stream, id.get(), place);
+                begin(&worker, stream, peer, id.get(), place);
             }
             // The client has gone already; the next one waits.
             Err(error) if is_clients(&error) => {}
@@ -88,7 +89,7 @@ async fn place(worker: &Worker, id: ListenerId, patience: &mut Duration) -> Opti
 }
 
 /// Finds the connection a task, or ends it where it has no place.
-fn begin(worker: &Rc<Worker>, socket: TcpStream, id: ListenerId, place: Option<Place>) {
+fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerId, place: Option<Place>) {
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(id) else { return };
     let cells = listener.cells(worker.local.thread);
@@ -98,11 +99,7 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, id: ListenerId, place: Option<P
         cells.closed.add(1);
         return;
     };
-    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else {
-        cells.closed.add(1);
-        return;
-    };
-    let client = Client { peer, local, tls: None };
+    let client = Client { peer, tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
     tokio::task::spawn_local(async move { serve(&counted.worker, socket, client, id, place).await });
 }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::{Peer, RequestId};
 use crate::net::Client;
@@ -24,8 +24,6 @@ pub struct Exchange<'s> {
     pub request_id: Option<RequestId>,
     /// When the head was complete.
     pub started: Instant,
-    /// The same on the wall clock, for the log.
-    pub time: SystemTime,
     /// The site that was found, and its cells.
     pub site: Option<(&'s str, &'s SiteCells)>,
     /// The upstream that was asked.
@@ -66,7 +64,7 @@ impl Drop for InFlight<'_> {
 impl<'s> Exchange<'s> {
     /// An exchange that begins.
     #[must_use]
-    pub fn new(thread: ThreadId, client: &'s Client, peer: &'s Peer, started: Instant, time: SystemTime) -> Self {
+    pub fn new(thread: ThreadId, client: &'s Client, peer: &'s Peer, started: Instant) -> Self {
         Self {
             thread,
             client,
@@ -74,7 +72,6 @@ impl<'s> Exchange<'s> {
             address: peer.address(),
             request_id: None,
             started,
-            time,
             site: None,
             upstream: None,
             server: None,

@@ -7,8 +7,6 @@ use std::net::SocketAddr;
 pub struct Client {
     /// The address of the socket's other end.
     pub peer: SocketAddr,
-    /// The address that was connected to.
-    pub local: SocketAddr,
     /// What the handshake settled; `None`: no TLS.
     pub tls: Option<Box<TlsFacts>>,
 }

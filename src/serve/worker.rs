@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
@@ -198,9 +198,10 @@ pub fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, hea
         sni: tls.server_name.as_deref().unwrap_or_default(),
         client_subject: tls.client_subject.as_deref().unwrap_or_default(),
     });
+    let now = SystemTime::now();
     let field = |known| head.fields.first(known).unwrap_or_default();
     log.record(&Record {
-        time: exchange.time,
+        time: now.checked_sub(took).unwrap_or(now),
         took,
         listener: &listener.name,
         site: exchange.site.map_or("", |(name, _)| name),

@@ -329,7 +329,7 @@ mod tests {
             (Root::open(Spec::new(folder.path())).unwrap(), Files::new(Bounds::default(), Disk::new(2)));
         let request = Request { method: Method::Get, path: b"/large", query: None, fields: &Fields::default() };
         let found = root.serve(&files, Instant::now(), request).await.unwrap();
-        let mut body = Body::File(found.body);
+        let mut body = Body::File(Box::new(found.body));
 
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::codec::h1::{self, HeadLimits, Request, RequestFault};
 use crate::head::RequestHead;
 use crate::message::H1Body;
 use crate::net::{Buffer, Tag};
-use crate::snapshot::ListenerTimeouts;
 
 /// What came of waiting.
 pub(super) enum Next {
@@ -24,23 +24,29 @@ pub(super) enum Next {
     Closed,
 }
 
-/// Waits without a buffer until something comes, then reads until `head` is whole. `unused` tells
-/// that there was no exchange on the connection.
-pub(super) async fn next(
-    connection: &mut H1Body,
-    head: &mut RequestHead,
-    limits: HeadLimits,
-    timeouts: ListenerTimeouts,
-    tag: Tag,
-    unused: bool,
-) -> Next {
+/// How the next request is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) limits: HeadLimits,
+    /// How long nothing may come.
+    pub(super) idle: Duration,
+    /// How long the head may take from its first byte on.
+    pub(super) head: Duration,
+    /// Whose connection it is.
+    pub(super) tag: Tag,
+    /// Whether there was no exchange on the connection yet.
+    pub(super) unused: bool,
+}
+
+/// Waits without a buffer until something comes, then reads until `head` is whole.
+pub(super) async fn next(connection: &mut H1Body, head: &mut RequestHead, waiting: Waiting) -> Next {
     let mut started = false;
     if connection.input.is_empty() {
         connection.input = Buffer::none();
-        if unused {
-            connection.receive_deadline.set_unused(timeouts.idle, tag);
+        if waiting.unused {
+            connection.receive_deadline.set_unused(waiting.idle, waiting.tag);
         } else {
-            connection.receive_deadline.set_idle(timeouts.idle, tag);
+            connection.receive_deadline.set_idle(waiting.idle, waiting.tag);
         }
         match poll_fn(|cx| poll_first(cx, connection)).await {
             Some(Ok(1..)) => {}
@@ -50,7 +56,7 @@ pub(super) async fn next(
     }
     loop {
         if !connection.input.is_empty() {
-            match h1::parse_request(connection.input.data(), &limits, head) {
+            match h1::parse_request(connection.input.data(), &waiting.limits, head) {
                 Ok(Some(request)) => {
                     connection.input.consume(request.length);
                     return Next::Request(request);
@@ -60,12 +66,13 @@ pub(super) async fn next(
             }
             if !started {
                 started = true;
-                connection.receive_deadline.set(timeouts.head);
+                connection.receive_deadline.set(waiting.head);
             }
         }
         if connection.input.spare().is_empty() {
             // The codec refuses what is over the limit, so there is an end to this.
-            let more = (connection.input.capacity() * 2).clamp(Buffer::SMALL, limits.head.max(Buffer::SMALL) * 2);
+            let more =
+                (connection.input.capacity() * 2).clamp(Buffer::SMALL, waiting.limits.head.max(Buffer::SMALL) * 2);
             connection.input.grow(more);
         }
         let (stream, input) = (&mut connection.stream, &mut connection.input);

@@ -15,7 +15,7 @@ mod answer;
 mod head;
 mod linger;
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::sent::Sent;
 use super::{Accepted, tunnel};
@@ -25,10 +25,10 @@ use crate::head::{RequestHead, Version};
 use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
 use crate::net::Tag;
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
-use crate::snapshot::{Listener, ListenerTimeouts, Snapshot};
+use crate::snapshot::{Listener, Snapshot};
 use crate::telemetry::Phase;
 use answer::Answer;
-use head::Next;
+use head::{Next, Waiting};
 use linger::linger;
 
 /// Serves a client until its connection ends.
@@ -43,10 +43,15 @@ pub async fn serve(accepted: Accepted) {
         let next = {
             let snapshot = worker.snapshot();
             let Some(listener) = snapshot.listener(id) else { return };
-            let patience = ListenerTimeouts { idle: worker.rest(listener.timeouts.idle), ..listener.timeouts };
-            let limits = listener.head_limits;
+            let waiting = Waiting {
+                limits: listener.head_limits,
+                idle: worker.rest(listener.timeouts.idle),
+                head: listener.timeouts.head,
+                tag: Tag(id.0),
+                unused,
+            };
             drop(snapshot);
-            head::next(&mut connection, &mut head, limits, patience, Tag(id.0), unused).await
+            head::next(&mut connection, &mut head, waiting).await
         };
         unused = false;
         // The snapshot is held for one exchange and not while the connection rests.
@@ -56,9 +61,8 @@ pub async fn serve(accepted: Accepted) {
             Some((generation, peer)) if *generation == snapshot.generation => &*peer,
             stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
         };
-        let (started, time) = now();
-        let exchange = Exchange::new(worker.local.thread, &client, peer, started, time);
-        let turn = Turn { worker: &worker, snapshot: &snapshot, listener, connection: &mut connection, exchange };
+        let exchange = Exchange::new(worker.local.thread, &client, peer, Instant::now());
+        let mut turn = Turn { worker: &worker, snapshot: &snapshot, listener, connection: &mut connection, exchange };
         let end = match next {
             Next::Request(request) => turn.exchange(&head, request).await,
             Next::Refused(fault) => turn.refuse(&head, fault).await,
@@ -89,10 +93,6 @@ pub async fn serve(accepted: Accepted) {
 /// Pipelined requests that are answered before others have a turn.
 const PIPELINED: u32 = 16;
 
-fn now() -> (Instant, SystemTime) {
-    (Instant::now(), SystemTime::now())
-}
-
 /// What becomes of a connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -114,11 +114,11 @@ struct Turn<'t, 's> {
 }
 
 impl<'s> Turn<'_, 's> {
-    async fn exchange(mut self, head: &RequestHead, request: Request) -> End {
+    async fn exchange(&mut self, head: &RequestHead, request: Request) -> End {
         self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.body_pace());
         let upgrade = if request.upgrade { Upgrade::Field } else { Upgrade::No };
         let inquiry = Inquiry { head, upgrade };
-        let Self { worker, snapshot, listener, connection, exchange } = &mut self;
+        let Self { worker, snapshot, listener, connection, exchange } = &mut *self;
         let mut body = RequestBody::H1(connection);
         let mut response = serve::answer(worker, snapshot, listener, exchange, inquiry, &mut body).await;
         let connection = &mut *self.connection;
@@ -159,13 +159,13 @@ impl<'s> Turn<'_, 's> {
 
     /// Answers a head that cannot be understood, and closes: where the next request would begin
     /// nobody knows.
-    async fn refuse(mut self, head: &RequestHead, fault: RequestFault) -> End {
+    async fn refuse(&mut self, head: &RequestHead, fault: RequestFault) -> End {
         self.listener.cells(self.worker.local.thread).refused_heads.count(fault.name());
         self.connection.begin_nothing();
         self.send_refusal(head, &Refusal::Head(fault)).await
     }
 
-    async fn time_out(mut self) -> End {
+    async fn time_out(&mut self) -> End {
         self.listener.cells(self.worker.local.thread).timed_out(Phase::Head);
         self.connection.begin_nothing();
         self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout)

@@ -232,8 +232,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     let cells = listener.cells(worker.local.thread);
     cells.h2_streams.add(1);
     let peer = Peer::new(shared.client.peer.ip(), &listener.trusted_proxies);
-    let (started, time) = now();
-    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, started, time);
+    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, std::time::Instant::now());
     let mut head = RequestHead::default();
     let (parts, body) = request.into_parts();
     let understood = request::read(&parts, &listener.head_limits, &mut head);
@@ -300,7 +299,3 @@ async fn linger(body: &mut RequestBody<'_>) {
 
 /// Bytes of a body that nobody wants any more which a client may still send.
 const MOST_PASSED: usize = 1024 * 1024;
-
-fn now() -> (std::time::Instant, std::time::SystemTime) {
-    (std::time::Instant::now(), std::time::SystemTime::now())
-}

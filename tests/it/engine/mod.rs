@@ -105,7 +105,7 @@ impl Engine {
             worker: Rc::clone(&self.worker),
             listener: ListenerId(0),
             stream,
-            client: Client { peer: address, local: address, tls: None },
+            client: Client { peer: address, tls: None },
             place: listener.admit().unwrap(),
         };
         let both = async { tokio::join!(client, h1::serve(accepted)).0 };
