@@ -80,6 +80,9 @@ impl Answer {
     /// Sends the head in `out` and then the body. The request's body goes on to the upstream
     /// meanwhile.
     pub(super) async fn send(&self, connection: &mut H1Body, body: &mut Body<'_>, out: Scratch, pace: Pace) -> Sent {
+        if connection.stream.plain().is_some() && matches!(self.delimited, Delimited::Length(_)) {
+            body.allow_pipe();
+        }
         let mut sending = Sending::new(*self, connection, out, pace);
         let result = poll_fn(|cx| {
             if body.is_uploading() {
@@ -223,6 +226,10 @@ impl Sending {
             };
         }
         if ready!(body.poll_fill(cx)).map_err(SendFault::Body)? {
+            if let Some(pipe) = body.pipe() {
+                self.direct = pipe.len();
+                return Poll::Ready(Ok(()));
+            }
             let data = body.data();
             if self.delimited != Delimited::Chunked {
                 self.direct = data.len();
@@ -257,17 +264,22 @@ impl Sending {
     ) -> Poll<Result<(), SendFault>> {
         while self.sent < self.out.len() || self.direct > 0 {
             let rest = self.out.get(self.sent..).unwrap_or_default();
+            let head = rest.len();
+            if head == 0
+                && let (Some(pipe), Some(socket)) = (body.pipe(), connection.stream.plain())
+            {
+                let written = pipe.poll_drain(cx, socket);
+                let n = ready!(self.poll_taken(cx, connection, &written))?;
+                self.direct -= n;
+                self.bytes += n as u64;
+                continue;
+            }
             // Reading ahead may have parted what was one piece.
             let data = body.data();
             let payload = data.get(..self.direct).unwrap_or(data);
-            let n = match connection.stream.poll_write_two(cx, rest, payload) {
-                Poll::Ready(Ok(n)) if n > 0 => n,
-                Poll::Ready(_) => return Poll::Ready(Err(SendFault::Client)),
-                Poll::Pending => return self.poll_patience(cx, connection),
-            };
-            self.pace.moved(coarse_now(), n as u64);
-            connection.moved.1 += n as u64;
-            let head = n.min(rest.len());
+            let written = connection.stream.poll_write_two(cx, rest, payload);
+            let n = ready!(self.poll_taken(cx, connection, &written))?;
+            let head = n.min(head);
             self.sent += head;
             body.consume(n - head);
             self.direct -= n - head;
@@ -280,6 +292,24 @@ impl Sending {
             self.out.extend_from_slice(h1::CHUNK_END);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What the client took of what was written to it: never nothing.
+    fn poll_taken(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut H1Body,
+        written: &Poll<io::Result<usize>>,
+    ) -> Poll<Result<usize, SendFault>> {
+        match written {
+            Poll::Ready(Ok(n)) if *n > 0 => {
+                self.pace.moved(coarse_now(), *n as u64);
+                connection.moved.1 += *n as u64;
+                Poll::Ready(Ok(*n))
+            }
+            Poll::Ready(_) => Poll::Ready(Err(SendFault::Client)),
+            Poll::Pending => self.poll_patience(cx, connection).map_ok(|()| 0),
+        }
     }
 
     /// The client takes nothing: its time runs from the first such moment on.
