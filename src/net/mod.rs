@@ -8,6 +8,7 @@ mod pace;
 mod pipe;
 mod scratch;
 mod stream;
+mod turn;
 
 pub use buffer::Buffer;
 pub use client::{Client, TlsFacts};
@@ -17,3 +18,4 @@ pub use pace::Pace;
 pub use pipe::Pipe;
 pub use scratch::Scratch;
 pub use stream::Stream;
+pub use turn::end_turn;

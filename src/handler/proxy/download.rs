@@ -285,7 +285,9 @@ impl<'s> UpstreamBody<'s> {
     /// Reads ahead as far as the limit allows. A fault is kept: a socket tells a reset once, and then
     /// that it has ended.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < self.ahead_limit {
+        // What is in the pipe is ahead already.
+        let limit = self.ahead_limit.saturating_sub(self.pipe.as_ref().map_or(0, Pipe::len));
+        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < limit {
             match self.poll_run(cx) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Err(fault)) => {
@@ -299,7 +301,7 @@ impl<'s> UpstreamBody<'s> {
             }
             let Some(lease) = &self.lease else { return };
             let run = lease.connection.input.data().get(..self.run).unwrap_or_default();
-            let room = self.ahead_limit - self.ahead.len();
+            let room = limit - self.ahead.len();
             let taken = self.ahead.append(run.get(..room.min(run.len())).unwrap_or_default());
             self.take_run(taken);
             if self.run == 0 && self.decoder.finished() {

@@ -18,9 +18,11 @@ use super::disk::{self, Disk, SlowRead};
 /// How much of a file is read at once for those who need it in memory, in bytes.
 const READ_STEP: u64 = 128 * 1024;
 /// How much of a file one sendfile is asked to move, in bytes.
-const SEND_STEP: u64 = 512 * 1024;
+const SEND_STEP: u64 = 2 * 1024 * 1024;
+/// How far apart a file is looked for in memory before it is sent, in bytes.
+const LOOK_STEP: usize = 1024 * 1024;
 /// After how many bytes [`FileBody::poll_send`] lets others have a turn.
-const TURN: u64 = 2 * SEND_STEP;
+const TURN: u64 = SEND_STEP;
 
 /// A stretch of a body.
 #[derive(Clone, Debug)]
@@ -250,9 +252,10 @@ impl FileRanges {
         let end = if self.resident_until > span.start {
             self.resident_until
         } else {
-            // Memory loses and gains files in stretches: where both ends are held, so is the rest.
+            // Memory loses and gains files in stretches: where both ends of one are held, so is the rest.
             let end = span.end.min(span.start + SEND_STEP);
-            for offset in [span.start, end - 1] {
+            let goes_on = span.start > 0 && self.resident_until == span.start;
+            for offset in (span.start..end).step_by(LOOK_STEP).skip(usize::from(goes_on)).chain([end - 1]) {
                 if disk::read_cached(&self.file, offset, &mut [0])?.is_none() {
                     return Ok(None);
                 }
