@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{SendFlags, sockopt};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -23,6 +23,9 @@ const SEND_STEP: u64 = 2 * 1024 * 1024;
 const LOOK_STEP: usize = 1024 * 1024;
 /// After how many bytes [`FileBody::poll_send`] lets others have a turn.
 const TURN: u64 = SEND_STEP;
+/// From how many bytes on the socket is corked meanwhile: else each acknowledgement sends the odd
+/// bytes at the end of a step as a packet of its own.
+const CORKED_FROM: u64 = 1024 * 1024;
 
 /// A stretch of a body.
 #[derive(Clone, Debug)]
@@ -108,6 +111,13 @@ impl FileBody {
     /// Those of [`poll_fill`](Self::poll_fill) and those of the socket.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, socket: &TcpStream, sent: &mut u64) -> Poll<io::Result<bool>> {
         let start = *sent;
+        let length = self.length();
+        if let Self::File(ranges) = self
+            && !ranges.corked
+            && length >= CORKED_FROM
+        {
+            ranges.corked = cork(socket, true);
+        }
         while *sent - start < TURN {
             let step = if let Self::File(ranges) = self
                 && let Some(span) = ranges.resident()?
@@ -116,6 +126,11 @@ impl FileBody {
             } else if ready!(self.poll_fill(cx))? {
                 send_bytes(socket, self.data(), self.length())
             } else {
+                if let Self::File(ranges) = self
+                    && ranges.corked
+                {
+                    ranges.corked = cork(socket, false);
+                }
                 return Poll::Ready(Ok(true));
             };
             match step {
@@ -162,6 +177,8 @@ pub struct FileRanges {
     resident_until: u64,
     /// Whether the file system has no sendfile.
     copies: bool,
+    /// Whether the socket holds packets back that are not full.
+    corked: bool,
 }
 
 impl FileRanges {
@@ -176,6 +193,7 @@ impl FileRanges {
             slow: None,
             resident_until: 0,
             copies: false,
+            corked: false,
         }
     }
 
@@ -271,6 +289,11 @@ impl std::fmt::Debug for FileRanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileRanges").field("file", &self.file).field("pieces", &self.pieces).finish_non_exhaustive()
     }
+}
+
+/// Corks a socket or takes the cork out, which sends what is left; whether it is corked then.
+fn cork(socket: &TcpStream, corked: bool) -> bool {
+    sockopt::set_tcp_cork(socket, corked).is_ok() && corked
 }
 
 fn send_file(socket: &TcpStream, file: &OwnedFd, span: Range<u64>) -> io::Result<usize> {
