@@ -197,12 +197,12 @@ SCENARIOS = [
     Scenario("static-small-tls", 0.70, static=True, tls=True),
     Scenario("static-large", 0.95, LARGE, connections=8, static=True),
     Scenario("static-large-tls", 0.95, LARGE, connections=8, static=True, tls=True),
+    Scenario("proxy-large", 0.75, LARGE, connections=8),
+    Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
 ]
 
 # Run by name only.
 MORE = [
-    Scenario("proxy-large", 0.75, LARGE, connections=8),
-    Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
     Idle("idle", None),
     Idle("idle-tls", None, tls=True),
     Hosts("hosts-5000", 0.55, connections=32, tls=True, hosts=NAMES, load_options={**NEW, "hosts": NAMES}),

@@ -9,6 +9,7 @@ use super::proxy::{DownloadFault, StreamBody, UpstreamBody};
 use super::static_files::FileBody;
 use crate::head::Fields;
 use crate::message::RequestBody;
+use crate::net::Pipe;
 use crate::upstream::Lease;
 
 /// Why a body broke off. The client must see a broken answer, never a complete one.
@@ -64,7 +65,7 @@ impl Body<'_> {
         }
     }
 
-    /// Ready with true when `data` holds something, with false when the body is over.
+    /// Ready with true when `data` or `pipe` holds something, with false when the body is over.
     ///
     /// # Errors
     /// [`BodyFault`]: it will never be whole.
@@ -99,6 +100,18 @@ impl Body<'_> {
             Self::Upstream(body) => body.consume(n),
             Self::UpstreamStream(body) => body.consume(n),
         }
+    }
+
+    /// Says that the body goes to a plain socket: it may then come by [`pipe`](Self::pipe).
+    pub fn allow_pipe(&mut self) {
+        if let Self::Upstream(body) = self {
+            body.allow_pipe();
+        }
+    }
+
+    /// What goes out before `data` without passing through our memory; never empty.
+    pub fn pipe(&mut self) -> Option<&mut Pipe> {
+        if let Self::Upstream(body) = self { body.pipe() } else { None }
     }
 
     /// Whether the request's body is still being sent to the upstream while the answer comes.

@@ -57,9 +57,21 @@ impl Socket {
     /// Those of the socket.
     #[inline]
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send_with(cx, bytes, SendFlags::NOSIGNAL)
+    }
+
+    /// Writes some of `bytes`, to which more will follow at once: they may wait for it.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_send_more(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send_with(cx, bytes, SendFlags::NOSIGNAL | SendFlags::MORE)
+    }
+
+    #[inline]
+    fn poll_send_with(&self, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
         loop {
-            let done =
-                self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL));
+            let done = self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.0, bytes, flags));
             if let Poll::Ready(done) = done {
                 return Poll::Ready(done);
             }

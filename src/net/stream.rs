@@ -65,6 +65,18 @@ impl Stream {
         }
     }
 
+    /// Writes some of `bytes`, to which more is added at once: a plain socket may wait for that
+    /// before it fills a packet.
+    ///
+    /// # Errors
+    /// Those of the socket and of TLS.
+    pub fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_send_more(cx, bytes),
+            Self::Tls(_) | Self::Memory(_) => self.poll_write(cx, bytes),
+        }
+    }
+
     /// Sends what a layer below holds back. Always ready on a plain socket.
     ///
     /// # Errors

@@ -26,5 +26,6 @@ mod protocols;
 mod proxying;
 mod reload;
 mod rfc;
+mod splicing;
 mod static_files;
 mod tomcat;

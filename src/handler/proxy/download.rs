@@ -9,7 +9,7 @@ use crate::codec::h1::{self, BodyDecoder, Framing};
 use crate::handler::Local;
 use crate::head::Fields;
 use crate::message::{HopNames, RequestBody};
-use crate::net::Buffer;
+use crate::net::{Buffer, Pipe};
 use crate::upstream::Lease;
 
 /// Why an answer broke off inside its body.
@@ -56,6 +56,10 @@ pub struct UpstreamBody<'s> {
     /// Payload that was read ahead of a slow client; goes out before the run.
     ahead: Buffer,
     ahead_limit: usize,
+    /// Payload that goes out before what was read ahead, without passing through our memory.
+    pipe: Option<Pipe>,
+    /// Whether what takes the body is a plain socket, and pipes are to be had.
+    pipes: bool,
     /// The request, where the answer began before its end.
     upload: Option<Upload>,
     /// Why the server takes no more of it.
@@ -93,6 +97,8 @@ impl<'s> UpstreamBody<'s> {
             run: 0,
             ahead: Buffer::none(),
             ahead_limit,
+            pipe: None,
+            pipes: false,
             upload,
             refused,
             persistent,
@@ -113,6 +119,16 @@ impl<'s> UpstreamBody<'s> {
         self
     }
 
+    /// Says that the body goes to a plain socket: what the server sends on such a one need not be copied.
+    pub(crate) fn allow_pipe(&mut self) {
+        self.pipes = true;
+    }
+
+    /// What goes out before [`data`](Self::data) by way of the kernel.
+    pub(crate) fn pipe(&mut self) -> Option<&mut Pipe> {
+        self.pipe.as_mut().filter(|pipe| !pipe.is_empty())
+    }
+
     pub(crate) fn length(&self) -> Option<u64> {
         match self.framing {
             Framing::None => Some(0),
@@ -122,6 +138,9 @@ impl<'s> UpstreamBody<'s> {
     }
 
     pub(crate) fn data(&self) -> &[u8] {
+        if self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty()) {
+            return &[];
+        }
         if !self.ahead.is_empty() {
             return self.ahead.data();
         }
@@ -151,13 +170,51 @@ impl<'s> UpstreamBody<'s> {
     }
 
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, DownloadFault>> {
-        if !self.ahead.is_empty() || self.run > 0 {
+        if self.pipe().is_some() || !self.ahead.is_empty() || self.run > 0 {
             return Poll::Ready(Ok(true));
         }
-        match self.fault.take() {
-            Some(fault) => Poll::Ready(Err(fault)),
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Err(fault));
+        }
+        match self.pipeable() {
+            Some(most) => self.poll_pipe(cx, most),
             None => self.poll_run(cx),
         }
+    }
+
+    /// How much may go through a pipe next; makes sure that there is one. A chunked body has its
+    /// framing between, and for little a copy is cheaper.
+    fn pipeable(&mut self) -> Option<u64> {
+        let connection = &mut self.lease.as_mut()?.connection;
+        let left = self.decoder.remaining().filter(|left| *left >= LARGE_FROM)?;
+        let begins = self.received < LARGE_FROM;
+        if !self.pipes || begins || !connection.input.is_empty() || connection.stream.plain().is_none() {
+            return None;
+        }
+        if self.pipe.is_none() {
+            self.pipe = Pipe::new();
+            self.pipes = self.pipe.is_some();
+            connection.input = Buffer::none();
+        }
+        self.pipes.then_some(left)
+    }
+
+    /// Ready with true when the pipe, empty before, holds some of the body.
+    fn poll_pipe(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Result<bool, DownloadFault>> {
+        let (Some(lease), Some(pipe)) = (&self.lease, &mut self.pipe) else { return Poll::Ready(Ok(false)) };
+        let Some(socket) = lease.connection.stream.plain() else { return Poll::Ready(Ok(false)) };
+        let filled = pipe.poll_fill(cx, socket, most);
+        if filled.is_pending() {
+            // A server that stalls holds no pipe.
+            self.pipe = None;
+        }
+        let n = ready!(self.poll_came(cx, filled))?;
+        self.decoder.consume(n);
+        self.received += n as u64;
+        if self.decoder.finished() {
+            self.finish();
+        }
+        Poll::Ready(Ok(true))
     }
 
     /// Ready with true when there is a run, with false when the body is over.
@@ -189,29 +246,38 @@ impl<'s> UpstreamBody<'s> {
         if connection.input.is_empty() && connection.input.capacity() < wanted {
             connection.input = Buffer::with_capacity(wanted);
         }
-        match connection.stream.poll_read(cx, connection.input.spare()) {
+        let read = connection.stream.poll_read(cx, connection.input.spare());
+        match read {
+            Poll::Ready(Ok(n)) => connection.input.filled(n),
+            // A server that stalls holds no block.
+            Poll::Pending if connection.input.is_empty() => connection.input = Buffer::none(),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        self.poll_came(cx, read).map_ok(|_| ())
+    }
+
+    /// What it means that `read` bytes came from the server. 0 only where that ends the body.
+    fn poll_came(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<usize>>) -> Poll<Result<usize, DownloadFault>> {
+        let Some(lease) = &self.lease else { return Poll::Ready(Ok(0)) };
+        match read {
             Poll::Ready(Ok(0)) => match (self.refused.take(), self.decoder.end_of_input()) {
-                (None, Ok(())) => Poll::Ready(Ok(())),
+                (None, Ok(())) => Poll::Ready(Ok(0)),
                 (None, Err(_)) => Poll::Ready(Err(DownloadFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
                 // A reset that a write has met looks like an end to the reads behind it.
                 (Some(error), _) => Poll::Ready(Err(DownloadFault::Gone(error))),
             },
             Poll::Ready(Ok(n)) => {
-                connection.input.filled(n);
                 self.waiting = false;
-                Poll::Ready(Ok(()))
+                Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(DownloadFault::Gone(error))),
             Poll::Pending => {
-                // A server that stalls holds no block.
-                if connection.input.is_empty() {
-                    connection.input = Buffer::none();
-                }
+                let deadline = &lease.connection.deadline;
                 if !self.waiting {
                     self.waiting = true;
-                    connection.deadline.set(self.patience);
+                    deadline.set(self.patience);
                 }
-                connection.deadline.poll(cx).map(|()| Err(DownloadFault::TimedOut))
+                deadline.poll(cx).map(|()| Err(DownloadFault::TimedOut))
             }
         }
     }
@@ -219,7 +285,9 @@ impl<'s> UpstreamBody<'s> {
     /// Reads ahead as far as the limit allows. A fault is kept: a socket tells a reset once, and then
     /// that it has ended.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < self.ahead_limit {
+        // What is in the pipe is ahead already.
+        let limit = self.ahead_limit.saturating_sub(self.pipe.as_ref().map_or(0, Pipe::len));
+        while self.lease.is_some() && self.fault.is_none() && self.ahead.len() < limit {
             match self.poll_run(cx) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Err(fault)) => {
@@ -233,7 +301,7 @@ impl<'s> UpstreamBody<'s> {
             }
             let Some(lease) = &self.lease else { return };
             let run = lease.connection.input.data().get(..self.run).unwrap_or_default();
-            let room = self.ahead_limit - self.ahead.len();
+            let room = limit - self.ahead.len();
             let taken = self.ahead.append(run.get(..room.min(run.len())).unwrap_or_default());
             self.take_run(taken);
             if self.run == 0 && self.decoder.finished() {

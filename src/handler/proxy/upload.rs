@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::codec::h1;
 use crate::message::{HopNames, RequestBody, RequestBodyFault};
-use crate::net::{Scratch, Stream};
+use crate::net::{Scratch, Stream, end_turn};
 
 /// How the body is framed for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Upload {
         let turn = self.bytes + TURN;
         loop {
             if self.bytes >= turn {
-                cx.waker().wake_by_ref();
+                end_turn(cx);
                 return Poll::Pending;
             }
             match self.state {

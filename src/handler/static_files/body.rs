@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{SendFlags, sockopt};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -18,9 +18,14 @@ use super::disk::{self, Disk, SlowRead};
 /// How much of a file is read at once for those who need it in memory, in bytes.
 const READ_STEP: u64 = 128 * 1024;
 /// How much of a file one sendfile is asked to move, in bytes.
-const SEND_STEP: u64 = 512 * 1024;
+const SEND_STEP: u64 = 2 * 1024 * 1024;
+/// How far apart a file is looked for in memory before it is sent, in bytes.
+const LOOK_STEP: usize = 1024 * 1024;
 /// After how many bytes [`FileBody::poll_send`] lets others have a turn.
-const TURN: u64 = 2 * SEND_STEP;
+const TURN: u64 = SEND_STEP;
+/// From how many bytes on the socket is corked meanwhile: else each acknowledgement sends the odd
+/// bytes at the end of a step as a packet of its own.
+const CORKED_FROM: u64 = 1024 * 1024;
 
 /// A stretch of a body.
 #[derive(Clone, Debug)]
@@ -106,6 +111,13 @@ impl FileBody {
     /// Those of [`poll_fill`](Self::poll_fill) and those of the socket.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, socket: &TcpStream, sent: &mut u64) -> Poll<io::Result<bool>> {
         let start = *sent;
+        let length = self.length();
+        if let Self::File(ranges) = self
+            && !ranges.corked
+            && length >= CORKED_FROM
+        {
+            ranges.corked = cork(socket, true);
+        }
         while *sent - start < TURN {
             let step = if let Self::File(ranges) = self
                 && let Some(span) = ranges.resident()?
@@ -114,6 +126,11 @@ impl FileBody {
             } else if ready!(self.poll_fill(cx))? {
                 send_bytes(socket, self.data(), self.length())
             } else {
+                if let Self::File(ranges) = self
+                    && ranges.corked
+                {
+                    ranges.corked = cork(socket, false);
+                }
                 return Poll::Ready(Ok(true));
             };
             match step {
@@ -160,6 +177,8 @@ pub struct FileRanges {
     resident_until: u64,
     /// Whether the file system has no sendfile.
     copies: bool,
+    /// Whether the socket holds packets back that are not full.
+    corked: bool,
 }
 
 impl FileRanges {
@@ -174,6 +193,7 @@ impl FileRanges {
             slow: None,
             resident_until: 0,
             copies: false,
+            corked: false,
         }
     }
 
@@ -250,9 +270,10 @@ impl FileRanges {
         let end = if self.resident_until > span.start {
             self.resident_until
         } else {
-            // Memory loses and gains files in stretches: where both ends are held, so is the rest.
+            // Memory loses and gains files in stretches: where both ends of one are held, so is the rest.
             let end = span.end.min(span.start + SEND_STEP);
-            for offset in [span.start, end - 1] {
+            let goes_on = span.start > 0 && self.resident_until == span.start;
+            for offset in (span.start..end).step_by(LOOK_STEP).skip(usize::from(goes_on)).chain([end - 1]) {
                 if disk::read_cached(&self.file, offset, &mut [0])?.is_none() {
                     return Ok(None);
                 }
@@ -268,6 +289,11 @@ impl std::fmt::Debug for FileRanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileRanges").field("file", &self.file).field("pieces", &self.pieces).finish_non_exhaustive()
     }
+}
+
+/// Corks a socket or takes the cork out, which sends what is left; whether it is corked then.
+fn cork(socket: &TcpStream, corked: bool) -> bool {
+    sockopt::set_tcp_cork(socket, corked).is_ok() && corked
 }
 
 fn send_file(socket: &TcpStream, file: &OwnedFd, span: Range<u64>) -> io::Result<usize> {

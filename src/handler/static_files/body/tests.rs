@@ -39,10 +39,11 @@ async fn send(mut body: FileBody) -> (Vec<u8>, io::Result<()>, u64) {
             });
             match turn.await {
                 Ok(true) => break Ok(()),
-                Ok(false) => {}
+                Ok(false) => assert!(sockopt::tcp_cork(&socket).unwrap(), "odd packets between the steps"),
                 Err(error) => break Err(error),
             }
         };
+        assert!(ended.is_err() || !sockopt::tcp_cork(&socket).unwrap(), "the last bytes are held back");
         if ended.is_ok() && !matches!(body, FileBody::Empty { .. }) {
             assert_eq!((sent, body.length()), (length, 0));
         }
