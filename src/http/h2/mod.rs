@@ -1,15 +1,16 @@
 //! HTTP/2 with a client (RFC 9113), by the `h2` crate: this room translates streams to exchanges
 //! and back.
 //!
-//! Each stream is a task of the thread; the connection's own task reads and writes frames. What
+//! Each stream has a task of the thread for its time; the connection's own task reads and writes frames. What
 //! always holds: a body goes to the upstream only as fast as the upstream takes it, and to the
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod lane;
 mod tunnel;
 mod wire;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -47,6 +48,8 @@ struct Shared {
     listener: ListenerId,
     cells: Arc<PerThread<ListenerCells>>,
     client: Client,
+    /// The client as forwarding sees it, and by the snapshot of which generation.
+    peer: RefCell<(u64, Rc<Peer>)>,
     open: Cell<u32>,
     /// Whether the client was told to go.
     leaving: Cell<bool>,
@@ -65,6 +68,7 @@ pub async fn serve(accepted: Accepted) {
         worker,
         listener: id,
         cells: Arc::clone(&listener.cells),
+        peer: RefCell::new((snapshot.generation, Rc::new(Peer::new(client.peer.ip(), &listener.trusted_proxies)))),
         client,
         open: Cell::new(0),
         leaving: Cell::new(false),
@@ -109,9 +113,7 @@ async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire,
         match next.await {
             Next::Stream(Some(Ok((request, respond)))) => {
                 shared.open.set(shared.open.get() + 1);
-                let open = Open(Rc::clone(shared));
-                // Boxed: the runtime moves a task several times before its first turn.
-                tokio::task::spawn_local(Box::pin(async move { stream_task(&open.0, request, respond).await }));
+                lane::serve(lane::Stream { open: Open(Rc::clone(shared)), request, respond });
             }
             // The connection is over; streams still open find that out by themselves.
             Next::Stream(Some(Err(error))) => {
@@ -190,6 +192,14 @@ impl Shared {
         self.idle.set_idle(patience, Tag(self.listener.0));
     }
 
+    fn peer(&self, generation: u64, listener: &Listener) -> Rc<Peer> {
+        let mut known = self.peer.borrow_mut();
+        if known.0 != generation {
+            *known = (generation, Rc::new(Peer::new(self.client.peer.ip(), &listener.trusted_proxies)));
+        }
+        Rc::clone(&known.1)
+    }
+
     fn cells(&self) -> &ListenerCells {
         self.cells.of(self.worker.local.thread)
     }
@@ -222,7 +232,13 @@ fn builder(listener: &Listener) -> h2::server::Builder {
     builder
 }
 
-async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
+/// Serves one stream; `head` is empty, and its memory that of the stream before.
+async fn stream_task(
+    shared: &Shared,
+    request: http::Request<h2::RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    head: &mut RequestHead,
+) {
     let worker = &*shared.worker;
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(shared.listener) else {
@@ -231,13 +247,12 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     };
     let cells = listener.cells(worker.local.thread);
     cells.h2_streams.add(1);
-    let peer = Peer::new(shared.client.peer.ip(), &listener.trusted_proxies);
+    let peer = shared.peer(snapshot.generation, listener);
     let (started, time) = now();
     let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, started, time);
-    let mut head = RequestHead::default();
     let (parts, body) = request.into_parts();
-    let understood = request::read(&parts, &listener.head_limits, &mut head);
-    let declared = request::declared_length(&head);
+    let understood = request::read(&parts, &listener.head_limits, head);
+    let declared = request::declared_length(head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());
     let mut response = match understood {
@@ -246,7 +261,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             if websocket {
                 body.hold();
             }
-            let inquiry = Inquiry { head: &head, upgrade };
+            let inquiry = Inquiry { head, upgrade };
             serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
         }
         Err(fault) => {
@@ -264,18 +279,18 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             cells.timed_out(Phase::Tunnel);
         }
         let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
-        serve::finish(worker, listener, &exchange, &head, &ended);
+        serve::finish(worker, listener, &exchange, head, &ended);
         return;
     }
-    let sent = answer::send(&mut body, &mut response, &head, listener, &exchange).await;
+    let sent = answer::send(&mut body, &mut response, head, listener, &exchange).await;
     let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
     }
-    serve::finish(worker, listener, &exchange, &head, &ended);
+    serve::finish(worker, listener, &exchange, head, &ended);
     worker.local.keep_head(response.head);
     drop(response.body);
-    if sent.fault.is_none() {
+    if sent.fault.is_none() && !RequestBody::H2(&mut body).is_over() {
         linger(&mut RequestBody::H2(&mut body)).await;
     }
 }
