@@ -1,6 +1,6 @@
 //! The fields of an answer as clients get them, whatever their protocol.
 
-use crate::head::{Known, ResponseHead};
+use crate::head::{Field, Known, ResponseHead};
 use crate::message::{Exchange, date};
 use crate::snapshot::{Listener, ServerField};
 
@@ -9,7 +9,7 @@ pub(super) fn each_field(
     head: &ResponseHead,
     listener: &Listener,
     exchange: &Exchange<'_>,
-    mut write: impl FnMut(&[u8], &[u8]),
+    mut write: impl FnMut(Field<'_>),
 ) {
     let id = exchange.request_id.as_ref();
     let id_field = listener.request_id_field.as_deref().filter(|_| id.is_some());
@@ -23,16 +23,16 @@ pub(super) fn each_field(
             }
             _ => {}
         }
-        write(field.name, field.value);
+        write(field);
     }
     if let ServerField::Text(text) = &listener.server_field {
-        write(b"Server", text);
+        write(Field { known: Known::Server, name: b"Server", value: text });
     }
     if let (Some(name), Some(id)) = (id_field, id) {
-        write(name, id.as_bytes());
+        write(Field { known: Known::of(name), name, value: id.as_bytes() });
     }
     if !dated {
         // RFC 9110 §6.6.1: who has a clock dates what has no date.
-        write(b"Date", &date());
+        write(Field { known: Known::Date, name: b"Date", value: &date() });
     }
 }

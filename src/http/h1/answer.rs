@@ -116,7 +116,7 @@ pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &E
 /// The status line, and every field but those of framing and persistence.
 fn write_fields(out: &mut Vec<u8>, head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) {
     h1::write_status_line(out, head.status, &head.reason);
-    each_field(head, listener, exchange, |name, value| h1::write_field(out, name, value));
+    each_field(head, listener, exchange, |field| h1::write_field(out, field.name, field.value));
 }
 
 /// An answer that is being sent.

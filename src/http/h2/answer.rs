@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::fields::{push, push_id, push_length};
 use crate::handler::{Body, Response};
 use crate::head::{Fields, Known, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
@@ -56,9 +57,9 @@ pub(super) async fn send(
 /// knew stays behind.
 pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) -> http::Response<()> {
     let mut opened = http::Response::new(());
-    each_field(head, listener, exchange, |name, value| {
-        if !name.eq_ignore_ascii_case(b"upgrade") && !name.eq_ignore_ascii_case(b"sec-websocket-accept") {
-            push(opened.headers_mut(), name, value);
+    each_field(head, listener, exchange, |field| {
+        if field.known != Known::Upgrade && !field.name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+            push(opened.headers_mut(), field);
         }
     });
     opened
@@ -78,13 +79,8 @@ fn head(
     let dated = response.head.fields.first(Known::Date).is_some();
     headers.reserve(response.head.fields.len() + 3 - usize::from(dated));
     let id_field = listener.request_id_field.as_deref().unwrap_or_default();
-    each_field(&response.head, listener, exchange, |name, value| {
-        let is_id = name.eq_ignore_ascii_case(id_field);
-        if let (Ok(name), Ok(mut value)) = (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value)) {
-            // RFC 7541 §6.2.3: an id is never seen again, and must not drive out of the table what is.
-            value.set_sensitive(is_id);
-            headers.append(name, value);
-        }
+    each_field(&response.head, listener, exchange, |field| {
+        if field.name.eq_ignore_ascii_case(id_field) { push_id(headers, field) } else { push(headers, field) }
     });
     let length = match (response.head.status, &response.body) {
         (100..=199 | 204, _) => None,
@@ -93,17 +89,9 @@ fn head(
         (_, body) => body.length(),
     };
     if let Some(length) = length {
-        headers.insert(http::header::CONTENT_LENGTH, length.into());
+        push_length(headers, length);
     }
     head
-}
-
-fn push(headers: &mut http::HeaderMap, name: &[u8], value: &[u8]) {
-    let name = http::HeaderName::from_bytes(name);
-    let value = http::HeaderValue::from_bytes(value);
-    if let (Ok(name), Ok(value)) = (name, value) {
-        headers.append(name, value);
-    }
 }
 
 struct Sending {
@@ -174,7 +162,7 @@ impl Sending {
         }
         self.send_held(false)?;
         let mut headers = http::HeaderMap::new();
-        trailers.iter().for_each(|field| push(&mut headers, field.name, field.value));
+        trailers.iter().for_each(|field| push(&mut headers, field));
         self.out.send_trailers(headers).map_err(|_| SendFault::Client)
     }
 }

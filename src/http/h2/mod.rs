@@ -6,6 +6,7 @@
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod fields;
 mod lane;
 mod tunnel;
 mod wire;
@@ -252,6 +253,7 @@ async fn stream_task(
     let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, started, time);
     let (parts, body) = request.into_parts();
     let understood = request::read(&parts, &listener.head_limits, head);
+    drop(parts);
     let declared = request::declared_length(head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());

@@ -1,0 +1,80 @@
+//! Fields as the crate wants them.
+
+use crate::head::{Field, Known};
+
+/// Adds a field; one that HTTP/2 cannot carry is left out.
+pub(super) fn push(headers: &mut http::HeaderMap, field: Field<'_>) {
+    if let (Some(name), Ok(value)) = (name(field), http::HeaderValue::from_bytes(field.value)) {
+        headers.append(name, value);
+    }
+}
+
+/// Adds the exchange's id. It is never seen again: in the table of RFC 7541 §2.3.2 it would drive
+/// out what is.
+pub(super) fn push_id(headers: &mut http::HeaderMap, field: Field<'_>) {
+    if let (Some(name), Ok(mut value)) = (name(field), http::HeaderValue::from_bytes(field.value)) {
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+}
+
+/// Adds a length.
+pub(super) fn push_length(headers: &mut http::HeaderMap, length: u64) {
+    let mut digits = itoa::Buffer::new();
+    if let Ok(value) = http::HeaderValue::from_str(digits.format(length)) {
+        headers.insert(http::header::CONTENT_LENGTH, value);
+    }
+}
+
+/// The name, without parsing and allocating where most answers have it.
+fn name(field: Field<'_>) -> Option<http::HeaderName> {
+    use http::header;
+    Some(match field.known {
+        Known::CacheControl => header::CACHE_CONTROL,
+        Known::ContentType => header::CONTENT_TYPE,
+        Known::Date => header::DATE,
+        Known::Etag => header::ETAG,
+        Known::LastModified => header::LAST_MODIFIED,
+        Known::Location => header::LOCATION,
+        Known::Server => header::SERVER,
+        Known::SetCookie => header::SET_COOKIE,
+        Known::XRequestId => const { http::HeaderName::from_static("x-request-id") },
+        _ => http::HeaderName::from_bytes(field.name).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_was_written_in_small_letters() {
+        for name in [
+            "Cache-Control",
+            "Content-Type",
+            "Date",
+            "ETag",
+            "Last-Modified",
+            "Location",
+            "Server",
+            "Set-Cookie",
+            "X-Request-Id",
+            "X-Other",
+        ] {
+            let field = Field { known: Known::of(name.as_bytes()), name: name.as_bytes(), value: b"1" };
+            let mut headers = http::HeaderMap::new();
+            push(&mut headers, field);
+            assert_eq!(headers.get(name.to_lowercase()).map(http::HeaderValue::as_bytes), Some(&b"1"[..]), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_carried_is_left_out() {
+        let mut headers = http::HeaderMap::new();
+        push(&mut headers, Field { known: Known::Other, name: b"a b", value: b"1" });
+        push(&mut headers, Field { known: Known::Date, name: b"Date", value: b"a\nb" });
+        assert!(headers.is_empty());
+        push_length(&mut headers, u64::MAX);
+        assert_eq!(headers[http::header::CONTENT_LENGTH], "18446744073709551615");
+    }
+}
