@@ -4,7 +4,8 @@ use crate::head::{Field, Known, ResponseHead};
 use crate::message::{Exchange, date};
 use crate::snapshot::{Listener, ServerField};
 
-/// Writes every field of the answer but those of framing and persistence.
+/// Writes every field of the answer but those of framing and persistence. The field of the
+/// exchange's id goes by its name alone.
 pub(super) fn each_field(
     head: &ResponseHead,
     listener: &Listener,
@@ -29,7 +30,7 @@ pub(super) fn each_field(
         write(Field { known: Known::Server, name: b"Server", value: text });
     }
     if let (Some(name), Some(id)) = (id_field, id) {
-        write(Field { known: Known::of(name), name, value: id.as_bytes() });
+        write(Field { known: Known::Other, name, value: id.as_bytes() });
     }
     if !dated {
         // RFC 9110 §6.6.1: who has a clock dates what has no date.

@@ -5,6 +5,7 @@ mod client;
 mod deadline;
 mod gather;
 mod pace;
+mod piece;
 mod scratch;
 mod stream;
 
@@ -13,5 +14,6 @@ pub use client::{Client, TlsFacts};
 pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, fire_idle, run_deadlines};
 pub use gather::Gather;
 pub use pace::Pace;
+pub use piece::Piece;
 pub use scratch::Scratch;
 pub use stream::Stream;

@@ -3,15 +3,13 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
 use super::fields::{push, push_id, push_length};
 use crate::handler::{Body, Response};
 use crate::head::{Fields, Known, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
 use crate::http::sent::{SendFault, Sent};
 use crate::message::{Exchange, H2Body, RequestBody};
-use crate::net::{Deadline, Pace, coarse_now};
+use crate::net::{Deadline, Pace, Piece, coarse_now};
 use crate::snapshot::Listener;
 
 /// Sends the answer; the request's body goes on to the upstream meanwhile.
@@ -95,10 +93,10 @@ fn head(
 }
 
 struct Sending {
-    out: h2::SendStream<Bytes>,
+    out: h2::SendStream<Piece>,
     /// The last piece, for which the window has room. It goes out when it is known whether it ends
     /// the stream, so that the end costs no frame of its own.
-    held: Option<Bytes>,
+    held: Option<Piece>,
     bytes: u64,
     /// Waits while the client takes nothing.
     pace: Pace,
@@ -135,7 +133,7 @@ impl Sending {
         };
         let n = granted.min(wanted);
         self.pace.moved(coarse_now(), n as u64);
-        self.held = Some(Bytes::copy_from_slice(body.data().get(..n).unwrap_or_default()));
+        self.held = Some(Piece::copy_of(body.data().get(..n).unwrap_or_default()));
         body.consume(n);
         self.bytes += n as u64;
         Poll::Ready(Ok(()))

@@ -8,21 +8,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-
-use super::{Open, stream_task};
+use super::{Stream, stream_task};
 use crate::head::RequestHead;
 
-/// A stream that the client has opened.
-pub(super) struct Stream {
-    pub(super) open: Open,
-    pub(super) request: http::Request<h2::RecvStream>,
-    pub(super) respond: SendResponse<Bytes>,
-}
-
 /// Lanes without a stream that a thread keeps; what is above ends.
-const MOST_IDLE: usize = 256;
+const MOST_IDLE: usize = 512;
 
 thread_local! {
     static IDLE: RefCell<Vec<Rc<Lane>>> = const { RefCell::new(Vec::new()) };
@@ -53,16 +43,17 @@ async fn run(place: Place) {
     let lane = &place.0;
     let mut head = RequestHead::default();
     loop {
-        let next = poll_fn(|cx| {
-            let next = lane.next.take();
-            if next.is_none() && !lane.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        let handed = poll_fn(|cx| {
+            if lane.next.borrow().is_some() {
+                return Poll::Ready(());
+            }
+            if !lane.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
                 lane.waker.replace(Some(cx.waker().clone()));
             }
-            next.map_or(Poll::Pending, Poll::Ready)
+            Poll::Pending
         });
-        let Stream { open, request, respond } = next.await;
-        stream_task(&open.0, request, respond, &mut head).await;
-        drop(open);
+        handed.await;
+        stream_task(&lane.next, &mut head).await;
         head.clear();
         if !place.rest() {
             return;
@@ -90,5 +81,22 @@ impl Drop for Place {
     fn drop(&mut self) {
         // The list is gone when the thread is ending.
         let _ = IDLE.try_with(|idle| idle.borrow_mut().retain(|lane| !Rc::ptr_eq(lane, &self.0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_lanes_are_bounded_and_go_with_their_tasks() {
+        let mut places: Vec<_> = (0..=MOST_IDLE).map(|_| Place(Rc::default())).collect();
+        let found = places.iter().filter(|place| place.rest()).count();
+        assert_eq!(found, MOST_IDLE);
+        let gone = Rc::clone(&places.remove(0).0);
+        IDLE.with_borrow(|idle| {
+            assert_eq!(idle.len(), MOST_IDLE - 1);
+            assert!(idle.iter().all(|lane| !Rc::ptr_eq(lane, &gone)));
+        });
     }
 }

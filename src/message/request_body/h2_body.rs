@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::RequestBodyFault;
 use crate::codec::h1;
 use crate::head::{Fields, Known, ResponseHead};
-use crate::net::{Deadline, Pace, coarse_now};
+use crate::net::{Deadline, Pace, Piece, coarse_now};
 
 /// The body of a request on an HTTP/2 stream, and the way to answer it.
 #[derive(Debug)]
 pub struct H2Body {
     /// Where the answer goes.
-    pub respond: h2::server::SendResponse<Bytes>,
+    pub respond: h2::server::SendResponse<Piece>,
     body: h2::RecvStream,
     chunk: Bytes,
     over: bool,
@@ -35,7 +35,7 @@ impl H2Body {
     #[must_use]
     pub fn new(
         body: h2::RecvStream,
-        respond: h2::server::SendResponse<Bytes>,
+        respond: h2::server::SendResponse<Piece>,
         declared: Option<u64>,
         expects_continue: bool,
         limit: u64,
