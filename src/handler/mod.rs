@@ -82,7 +82,7 @@ pub struct Local {
 }
 
 /// Heads kept for reuse.
-const SPARE_HEADS: usize = 64;
+const SPARE_HEADS: usize = 256;
 
 impl Local {
     /// A thread that has nothing open yet.

@@ -4,7 +4,8 @@ use crate::head::{Field, Known, ResponseHead};
 use crate::message::{Exchange, date};
 use crate::snapshot::{Listener, ServerField};
 
-/// Writes every field of the answer but those of framing and persistence.
+/// Writes every field of the answer but those of framing and persistence. The field of the
+/// exchange's id goes by its name alone.
 pub(super) fn each_field(
     head: &ResponseHead,
     listener: &Listener,

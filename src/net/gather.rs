@@ -95,7 +95,7 @@ impl Gathered {
             ready!(self.poll_send(cx))?;
         }
         if self.out.capacity() == 0 {
-            self.out = Scratch::new();
+            self.out = Scratch::large();
         }
         let taken = bytes.len().min(MOST - self.out.len());
         self.out.extend_from_slice(bytes.get(..taken).unwrap_or_default());

@@ -7,12 +7,16 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug, Default)]
 pub struct Scratch(Vec<u8>);
 
+/// Capacity from which on one is large.
+const LARGE: usize = 16 * 1024;
 /// Larger ones are freed: one huge head must not stay in the pool for ever.
 const MOST_CAPACITY: usize = 64 * 1024;
 const POOLED: usize = 256;
+const POOLED_LARGE: usize = 32;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static LARGE_POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Scratch {
@@ -20,6 +24,12 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         Self(POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(2048)))
+    }
+
+    /// An empty one with room for what many exchanges have to send together.
+    #[must_use]
+    pub fn large() -> Self {
+        Self(LARGE_POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(MOST_CAPACITY)))
     }
 
     /// One without memory, for a connection that has nothing to send.
@@ -50,9 +60,10 @@ impl Drop for Scratch {
             return;
         }
         bytes.clear();
-        let _ = POOL.try_with(|pool| {
+        let (pool, most) = if bytes.capacity() < LARGE { (&POOL, POOLED) } else { (&LARGE_POOL, POOLED_LARGE) };
+        let _ = pool.try_with(|pool| {
             let mut pool = pool.borrow_mut();
-            if pool.len() < POOLED {
+            if pool.len() < most {
                 pool.push(bytes);
             }
         });

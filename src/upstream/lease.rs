@@ -75,7 +75,8 @@ impl Upstream {
             return Ok(Lease { server, connection, upstream: self, busy });
         }
         cells.connects.add(1);
-        let connection = dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect).await?;
+        // Boxed: it is rare, and every exchange would have to keep its place.
+        let connection = Box::pin(dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect)).await?;
         Ok(Lease { server, connection, upstream: self, busy })
     }
 

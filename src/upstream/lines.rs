@@ -191,7 +191,8 @@ impl Upstream {
             return Err(DialFault::Joined.into());
         }
         cells.connects.add(1);
-        let line = match self.dial_line(server, address).await {
+        // Boxed: it is rare, and every exchange would have to keep its place.
+        let line = match Box::pin(self.dial_line(server, address)).await {
             Ok(line) => Rc::new(line),
             Err(fault) => {
                 lines.failures.set(failures + 1);

@@ -120,6 +120,18 @@ fn flags_of_a_whole_answer_end_its_stream() {
 }
 
 #[test]
+fn the_last_piece_of_a_body_ends_its_stream() {
+    let origin = Origin::named("hello");
+    let haechi = before(&origin, "", PROXIED);
+    let mut client = Frames::connect(&haechi);
+    for stream in [1, 3] {
+        client.get(stream);
+        let piece = client.next_of(DATA).unwrap();
+        assert_eq!((piece.stream, &piece.payload[..], piece.flags), (stream, &b"hello"[..], END_STREAM));
+    }
+}
+
+#[test]
 fn a_client_that_is_told_to_go_and_says_nothing_is_not_waited_for() {
     let origin = Origin::named("origin");
     let mut haechi = before(&origin, "", PROXIED);

@@ -1,7 +1,7 @@
 //! One request at one server: sending goes on while the answer is waited for.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::download::UpstreamBody;
@@ -157,17 +157,28 @@ impl<'s> Attempt<'s> {
                     Err(fault) => return Poll::Ready(Err(Failure::Malformed(fault))),
                 }
             }
-            if connection.input.spare().is_empty() {
-                let more = if connection.input.capacity() == 0 { Buffer::SMALL } else { ANSWER_LIMITS.head };
-                connection.input.grow(more);
+            if connection.input.capacity() == 0 {
+                // A server that has not begun to answer holds no block. What is broken is told by the read.
+                if connection.stream.poll_readable(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                connection.input = Buffer::with_capacity(Buffer::SMALL);
+            } else if connection.input.spare().is_empty() {
+                connection.input.grow(ANSWER_LIMITS.head);
             }
-            let error = match ready!(connection.stream.poll_read(cx, connection.input.spare())) {
-                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
-                Ok(n) => {
+            let error = match connection.stream.poll_read(cx, connection.input.spare()) {
+                Poll::Ready(Ok(0)) => io::ErrorKind::UnexpectedEof.into(),
+                Poll::Ready(Ok(n)) => {
                     connection.input.filled(n);
                     continue;
                 }
-                Err(error) => error,
+                Poll::Ready(Err(error)) => error,
+                Poll::Pending => {
+                    if connection.input.is_empty() {
+                        connection.input = Buffer::none();
+                    }
+                    return Poll::Pending;
+                }
             };
             return Poll::Ready(Err(if connection.input.is_empty() {
                 Failure::Closed(self.refused.take().unwrap_or(error))

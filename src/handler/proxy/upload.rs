@@ -104,6 +104,7 @@ impl Upload {
             }
             if self.state == State::Ending && self.sent == self.out.len() {
                 ready!(server.poll_flush(cx)).map_err(UploadFault::Upstream)?;
+                self.out = Scratch::none();
                 self.state = State::Done;
             }
         }

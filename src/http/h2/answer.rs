@@ -3,14 +3,13 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
+use super::fields::{push, push_id, push_length};
 use crate::handler::{Body, Response};
-use crate::head::{Fields, Method, RequestHead, ResponseHead};
+use crate::head::{Fields, Known, Method, RequestHead, ResponseHead};
 use crate::http::fields::each_field;
 use crate::http::sent::{SendFault, Sent};
 use crate::message::{Exchange, H2Body, RequestBody};
-use crate::net::{Deadline, Pace, coarse_now};
+use crate::net::{Deadline, Pace, Piece, coarse_now};
 use crate::snapshot::Listener;
 
 /// Sends the answer; the request's body goes on to the upstream meanwhile.
@@ -29,7 +28,7 @@ pub(super) async fn send(
     if ends {
         return Sent::default();
     }
-    let mut sending = Sending { out, bytes: 0, pace: listener.send_pace(), deadline: Deadline::default() };
+    let mut sending = Sending { out, held: None, bytes: 0, pace: listener.send_pace(), deadline: None };
     let result = poll_fn(|cx| {
         if response.body.is_uploading() {
             response.body.poll_upload(cx, &mut RequestBody::H2(stream));
@@ -57,9 +56,8 @@ pub(super) async fn send(
 pub(super) fn tunnel_head(head: &ResponseHead, listener: &Listener, exchange: &Exchange<'_>) -> http::Response<()> {
     let mut opened = http::Response::new(());
     each_field(head, listener, exchange, |field| {
-        let of_handshake = [&b"upgrade"[..], b"sec-websocket-accept"];
-        if !of_handshake.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
-            push(opened.headers_mut(), field.name, field.value);
+        if field.known != Known::Upgrade && !field.name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+            push(opened.headers_mut(), field);
         }
     });
     opened
@@ -75,8 +73,13 @@ fn head(
     // A status of three digits is always one.
     *head.status_mut() = http::StatusCode::from_u16(response.head.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
     let headers = head.headers_mut();
-    headers.reserve(response.head.fields.len() + 4);
-    each_field(&response.head, listener, exchange, |field| push(headers, field.name, field.value));
+    // The map's size goes up in powers of two: what is not needed is not asked for.
+    let dated = response.head.fields.first(Known::Date).is_some();
+    headers.reserve(response.head.fields.len() + 3 - usize::from(dated));
+    let id_field = listener.request_id_field.as_deref().unwrap_or_default();
+    each_field(&response.head, listener, exchange, |field| {
+        if field.name.eq_ignore_ascii_case(id_field) { push_id(headers, field) } else { push(headers, field) }
+    });
     let length = match (response.head.status, &response.body) {
         (100..=199 | 204, _) => None,
         (304, body) => body.length(),
@@ -84,40 +87,39 @@ fn head(
         (_, body) => body.length(),
     };
     if let Some(length) = length {
-        headers.insert(http::header::CONTENT_LENGTH, length.into());
+        push_length(headers, length);
     }
     head
 }
 
-fn push(headers: &mut http::HeaderMap, name: &[u8], value: &[u8]) {
-    let name = http::HeaderName::from_bytes(name);
-    let value = http::HeaderValue::from_bytes(value);
-    if let (Ok(name), Ok(value)) = (name, value) {
-        headers.append(name, value);
-    }
-}
-
 struct Sending {
-    out: h2::SendStream<Bytes>,
+    out: h2::SendStream<Piece>,
+    /// The last piece, for which the window has room. It goes out when it is known whether it ends
+    /// the stream, so that the end costs no frame of its own.
+    held: Option<Piece>,
     bytes: u64,
     /// Waits while the client takes nothing.
     pace: Pace,
-    deadline: Deadline,
+    deadline: Option<Deadline>,
 }
 
 impl Sending {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Result<(), SendFault>> {
         loop {
-            match body.poll_fill(cx) {
-                Poll::Ready(Ok(true)) => ready!(self.poll_data(cx, body))?,
-                Poll::Ready(Ok(false)) => return Poll::Ready(self.end(&body.trailers())),
+            let filled = body.poll_fill(cx);
+            if let Poll::Ready(Ok(false)) = filled {
+                return Poll::Ready(self.end(&body.trailers()));
+            }
+            self.send_held(false)?;
+            match filled {
+                Poll::Ready(Ok(_)) => ready!(self.poll_data(cx, body))?,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(SendFault::Body(fault))),
                 Poll::Pending => return self.out.poll_reset(cx).map(|_| Err(SendFault::Client)),
             }
         }
     }
 
-    /// Sends as much of what is at hand as the client's window takes.
+    /// Takes as much of what is at hand as the client's window has room for.
     fn poll_data(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Result<(), SendFault>> {
         let wanted = body.data().len();
         self.out.reserve_capacity(wanted);
@@ -131,27 +133,34 @@ impl Sending {
         };
         let n = granted.min(wanted);
         self.pace.moved(coarse_now(), n as u64);
-        let piece = Bytes::copy_from_slice(body.data().get(..n).unwrap_or_default());
+        self.held = Some(Piece::copy_of(body.data().get(..n).unwrap_or_default()));
         body.consume(n);
         self.bytes += n as u64;
-        Poll::Ready(self.out.send_data(piece, false).map_err(|_| SendFault::Client))
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_held(&mut self, ends: bool) -> Result<(), SendFault> {
+        match self.held.take() {
+            None if !ends => Ok(()),
+            piece => self.out.send_data(piece.unwrap_or_default(), ends).map_err(|_| SendFault::Client),
+        }
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendFault>> {
+        let deadline = self.deadline.get_or_insert_default();
         if let Some(patience) = self.pace.wait(coarse_now()) {
-            self.deadline.set(patience);
+            deadline.set(patience);
         }
-        self.deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
+        deadline.poll(cx).map(|()| Err(SendFault::TimedOut))
     }
 
     fn end(&mut self, trailers: &Fields) -> Result<(), SendFault> {
-        let ended = if trailers.is_empty() {
-            self.out.send_data(Bytes::new(), true)
-        } else {
-            let mut headers = http::HeaderMap::new();
-            trailers.iter().for_each(|field| push(&mut headers, field.name, field.value));
-            self.out.send_trailers(headers)
-        };
-        ended.map_err(|_| SendFault::Client)
+        if trailers.is_empty() {
+            return self.send_held(true);
+        }
+        self.send_held(false)?;
+        let mut headers = http::HeaderMap::new();
+        trailers.iter().for_each(|field| push(&mut headers, field));
+        self.out.send_trailers(headers).map_err(|_| SendFault::Client)
     }
 }

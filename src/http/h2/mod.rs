@@ -1,31 +1,32 @@
 //! HTTP/2 with a client (RFC 9113), by the `h2` crate: this room translates streams to exchanges
 //! and back.
 //!
-//! Each stream is a task of the thread; the connection's own task reads and writes frames. What
+//! Each stream has a task of the thread for its time; the connection's own task reads and writes frames. What
 //! always holds: a body goes to the upstream only as fast as the upstream takes it, and to the
 //! client only as far as its window reaches; in between lies one buffer a stream.
 
 mod answer;
+mod fields;
+mod lane;
 mod tunnel;
 mod wire;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use h2::server::SendResponse;
 
 use super::Accepted;
-use crate::codec::h2 as request;
+use crate::codec::h2::{self as request, StreamFault};
 use crate::handler::Body;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
-use crate::net::{Client, Deadline, Elapsed, Gather, Tag};
+use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
@@ -47,6 +48,8 @@ struct Shared {
     listener: ListenerId,
     cells: Arc<PerThread<ListenerCells>>,
     client: Client,
+    /// The client as forwarding sees it, and by the snapshot of which generation.
+    peer: RefCell<(u64, Rc<Peer>)>,
     open: Cell<u32>,
     /// Whether the client was told to go.
     leaving: Cell<bool>,
@@ -65,6 +68,7 @@ pub async fn serve(accepted: Accepted) {
         worker,
         listener: id,
         cells: Arc::clone(&listener.cells),
+        peer: RefCell::new((snapshot.generation, Rc::new(Peer::new(client.peer.ip(), &listener.trusted_proxies)))),
         client,
         open: Cell::new(0),
         leaving: Cell::new(false),
@@ -75,25 +79,39 @@ pub async fn serve(accepted: Accepted) {
     shared.idle.set(listener.timeouts.head);
     let gather = Gather::new(stream);
     let wire = Wire::new(gather.clone(), Rc::clone(&shared), listener.control_frame_limit);
-    let connection = match shared.idle.within(handshake(listener, &gather, wire.clone())).await {
+    // Boxed: the rest of the connection's life must not hold its place.
+    let handshake = Box::pin(handshake(listener, &gather, wire.clone()));
+    let mut connection = match shared.idle.within(handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(_)) => return,
         Err(Elapsed) => return shared.cells().timed_out(Phase::Head),
     };
     drop(snapshot);
     shared.rest();
-    drive(&shared, connection, &gather, &wire).await;
+    drive(&shared, &mut connection, &gather, &wire).await;
     wire.count_sent();
 }
 
 /// Takes streams until the connection ends.
-async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire, Bytes>, gather: &Gather, wire: &Wire) {
+async fn drive(
+    shared: &Rc<Shared>,
+    connection: &mut h2::server::Connection<Wire, Piece>,
+    gather: &Gather,
+    wire: &Wire,
+) {
     let mut flooded = false;
     let mut taken = 0;
     loop {
         let next = poll_fn(|cx| {
-            if let Poll::Ready(next) = connection.poll_accept(cx) {
-                return Poll::Ready(Next::Stream(next));
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    shared.open.set(shared.open.get() + 1);
+                    lane::serve(Stream { open: Open(Rc::clone(shared)), request, respond });
+                    return Poll::Ready(Next::Stream);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Next::Over(Some(error))),
+                Poll::Ready(None) => return Poll::Ready(Next::Over(None)),
+                Poll::Pending => {}
             }
             if let Some(control) = wire.flood()
                 && !flooded
@@ -102,25 +120,18 @@ async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire,
                 return Poll::Ready(Next::Flood(control.name()));
             }
             if let Poll::Ready(Err(_)) = gather.poll_turn(cx) {
-                return Poll::Ready(Next::Stream(None));
+                return Poll::Ready(Next::Over(None));
             }
             shared.idle.poll(cx).map(|()| Next::Rested)
         });
         match next.await {
-            Next::Stream(Some(Ok((request, respond)))) => {
-                shared.open.set(shared.open.get() + 1);
-                let open = Open(Rc::clone(shared));
-                // Boxed: the runtime moves a task several times before its first turn.
-                tokio::task::spawn_local(Box::pin(async move { stream_task(&open.0, request, respond).await }));
-            }
-            // The connection is over; streams still open find that out by themselves.
-            Next::Stream(Some(Err(error))) => {
-                if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+            // Streams still open find out by themselves.
+            Next::Over(error) => {
+                if error.is_some_and(|error| is_flood(&error)) {
                     shared.cells().h2_floods.count(BY_THE_CRATE);
                 }
                 return;
             }
-            Next::Stream(None) => return,
             Next::Flood(kind) => {
                 // RFC 9113 §10.5: what is of no use and costs us is ended.
                 shared.cells().h2_floods.count(kind);
@@ -131,7 +142,7 @@ async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire,
             Next::Rested if flooded => return,
             // A client that was told to go has time as long as it takes what was still to be sent.
             Next::Rested if shared.leaving.get() && shared.open.get() == 0 && gather.taken() == taken => return,
-            Next::Rested => {}
+            Next::Stream | Next::Rested => {}
         }
         let rested = shared.idle.has_fired();
         if !flooded && (rested && shared.open.get() == 0 || shared.worker.is_leaving(shared.listener)) {
@@ -146,13 +157,12 @@ async fn drive(shared: &Rc<Shared>, mut connection: h2::server::Connection<Wire,
     }
 }
 
-type Opened = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
-
 /// What a connection's task is woken for.
-#[expect(clippy::large_enum_variant, reason = "each lives for a moment, and most are the large one")]
 enum Next {
-    /// A request, a fault, or the end.
-    Stream(Option<Result<Opened, h2::Error>>),
+    /// A request, which has its lane.
+    Stream,
+    /// The connection is over.
+    Over(Option<h2::Error>),
     /// Too many control frames of this kind.
     Flood(&'static str),
     /// Nothing happened for long enough, or the listener is to be left.
@@ -171,8 +181,8 @@ async fn handshake(
     listener: &Listener,
     gather: &Gather,
     wire: Wire,
-) -> Result<h2::server::Connection<Wire, Bytes>, h2::Error> {
-    let mut handshake = pin!(builder(listener).handshake(wire));
+) -> Result<h2::server::Connection<Wire, Piece>, h2::Error> {
+    let mut handshake = pin!(builder(listener).handshake::<Wire, Piece>(wire));
     poll_fn(|cx| {
         let shaken = handshake.as_mut().poll(cx);
         if shaken.is_pending() {
@@ -190,12 +200,27 @@ impl Shared {
         self.idle.set_idle(patience, Tag(self.listener.0));
     }
 
+    fn peer(&self, generation: u64, listener: &Listener) -> Rc<Peer> {
+        let mut known = self.peer.borrow_mut();
+        if known.0 != generation {
+            *known = (generation, Rc::new(Peer::new(self.client.peer.ip(), &listener.trusted_proxies)));
+        }
+        Rc::clone(&known.1)
+    }
+
     fn cells(&self) -> &ListenerCells {
         self.cells.of(self.worker.local.thread)
     }
 }
 
-/// An open stream.
+/// A stream that the client has opened.
+struct Stream {
+    open: Open,
+    request: http::Request<h2::RecvStream>,
+    respond: SendResponse<Piece>,
+}
+
+/// Counts an open stream.
 struct Open(Rc<Shared>);
 
 impl Drop for Open {
@@ -206,6 +231,11 @@ impl Drop for Open {
             self.0.rest();
         }
     }
+}
+
+/// Whether the crate has ended the connection for a flood that it sees itself.
+fn is_flood(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
 }
 
 fn builder(listener: &Listener) -> h2::server::Builder {
@@ -222,7 +252,10 @@ fn builder(listener: &Listener) -> h2::server::Builder {
     builder
 }
 
-async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>) {
+/// Serves the stream that is in `next`; `head` is empty, and its memory that of the stream before.
+async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
+    let Some(Stream { open, request, mut respond }) = next.take() else { return };
+    let shared = &*open.0;
     let worker = &*shared.worker;
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(shared.listener) else {
@@ -231,12 +264,10 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
     };
     let cells = listener.cells(worker.local.thread);
     cells.h2_streams.add(1);
-    let peer = Peer::new(shared.client.peer.ip(), &listener.trusted_proxies);
-    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, std::time::Instant::now());
-    let mut head = RequestHead::default();
-    let (parts, body) = request.into_parts();
-    let understood = request::read(&parts, &listener.head_limits, &mut head);
-    let declared = request::declared_length(&head);
+    let peer = shared.peer(snapshot.generation, listener);
+    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, Instant::now());
+    let (understood, body) = understand(request, listener, head);
+    let declared = request::declared_length(head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());
     let mut response = match understood {
@@ -245,7 +276,7 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             if websocket {
                 body.hold();
             }
-            let inquiry = Inquiry { head: &head, upgrade };
+            let inquiry = Inquiry { head, upgrade };
             serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
         }
         Err(fault) => {
@@ -263,20 +294,30 @@ async fn stream_task(shared: &Shared, request: http::Request<h2::RecvStream>, mu
             cells.timed_out(Phase::Tunnel);
         }
         let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
-        serve::finish(worker, listener, &exchange, &head, &ended);
+        serve::finish(worker, listener, &exchange, head, &ended);
         return;
     }
-    let sent = answer::send(&mut body, &mut response, &head, listener, &exchange).await;
+    let sent = answer::send(&mut body, &mut response, head, listener, &exchange).await;
     let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
     }
-    serve::finish(worker, listener, &exchange, &head, &ended);
+    serve::finish(worker, listener, &exchange, head, &ended);
     worker.local.keep_head(response.head);
     drop(response.body);
-    if sent.fault.is_none() {
+    if sent.fault.is_none() && !RequestBody::H2(&mut body).is_over() {
         linger(&mut RequestBody::H2(&mut body)).await;
     }
+}
+
+/// Reads what is asked. Apart, so that the crate's form of it has no place in the exchange's state.
+fn understand(
+    request: http::Request<h2::RecvStream>,
+    listener: &Listener,
+    head: &mut RequestHead,
+) -> (Result<bool, StreamFault>, h2::RecvStream) {
+    let (parts, body) = request.into_parts();
+    (request::read(&parts, &listener.head_limits, head), body)
 }
 
 /// Gives a client that still sends the time to see its answer: dropped, the stream tells it to stop

@@ -5,11 +5,9 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::http::TunnelBytes;
 use crate::message::{H2Body, RequestBody};
-use crate::net::{Buffer, Deadline, Stream};
+use crate::net::{Buffer, Deadline, Piece, Stream};
 use crate::upstream::Lease;
 
 /// Answers with `opened` and then passes bytes both ways, until both sides have ended, one has
@@ -99,7 +97,7 @@ impl Up {
 
 /// From the server to the client.
 struct Down {
-    out: h2::SendStream<Bytes>,
+    out: h2::SendStream<Piece>,
     held: Buffer,
     ended: bool,
     bytes: u64,
@@ -119,7 +117,7 @@ impl Down {
                     granted => granted,
                 };
                 let piece = self.held.data().get(..granted).unwrap_or(self.held.data());
-                let (piece, n) = (Bytes::copy_from_slice(piece), piece.len());
+                let (piece, n) = (Piece::copy_of(piece), piece.len());
                 self.out.send_data(piece, false).map_err(io::Error::other)?;
                 self.held.consume(n);
                 self.bytes += n as u64;
@@ -136,7 +134,7 @@ impl Down {
             }
             match server.poll_read(cx, self.held.spare()) {
                 Poll::Ready(Ok(0)) => {
-                    self.out.send_data(Bytes::new(), true).map_err(io::Error::other)?;
+                    self.out.send_data(Piece::default(), true).map_err(io::Error::other)?;
                     self.ended = true;
                 }
                 Poll::Ready(Ok(n)) => self.held.filled(n),

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::RequestBodyFault;
 use crate::codec::h1;
 use crate::head::{Fields, Known, ResponseHead};
-use crate::net::{Deadline, Pace, coarse_now};
+use crate::net::{Deadline, Pace, Piece, coarse_now};
 
 /// The body of a request on an HTTP/2 stream, and the way to answer it.
 #[derive(Debug)]
 pub struct H2Body {
     /// Where the answer goes.
-    pub respond: h2::server::SendResponse<Bytes>,
+    pub respond: h2::server::SendResponse<Piece>,
     body: h2::RecvStream,
     chunk: Bytes,
     over: bool,
@@ -22,7 +22,8 @@ pub struct H2Body {
     received: u64,
     limit: u64,
     pace: Pace,
-    deadline: Deadline,
+    /// Made when the client is first waited for: most requests have come whole.
+    deadline: Option<Deadline>,
     trailers: Fields,
     owes_continue: bool,
     /// Whether what comes belongs to a tunnel that is not open yet.
@@ -34,7 +35,7 @@ impl H2Body {
     #[must_use]
     pub fn new(
         body: h2::RecvStream,
-        respond: h2::server::SendResponse<Bytes>,
+        respond: h2::server::SendResponse<Piece>,
         declared: Option<u64>,
         expects_continue: bool,
         limit: u64,
@@ -50,7 +51,7 @@ impl H2Body {
             received: 0,
             limit,
             pace,
-            deadline: Deadline::default(),
+            deadline: None,
             trailers: Fields::default(),
             owes_continue: expects_continue && !over,
             held: false,
@@ -133,10 +134,11 @@ impl H2Body {
                     self.over = true;
                 }
                 Poll::Pending => {
+                    let deadline = self.deadline.get_or_insert_default();
                     if let Some(patience) = self.pace.wait(coarse_now()) {
-                        self.deadline.set(patience);
+                        deadline.set(patience);
                     }
-                    return self.deadline.poll(cx).map(|()| Err(RequestBodyFault::TimedOut));
+                    return deadline.poll(cx).map(|()| Err(RequestBodyFault::TimedOut));
                 }
             }
         }
