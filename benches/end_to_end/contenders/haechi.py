@@ -3,6 +3,7 @@ from . import Contender, first_line
 
 class Haechi(Contender):
     name = "haechi"
+    admin = "127.0.0.1:9900"
 
     def __init__(self, binary):
         self.binary = binary
@@ -20,7 +21,7 @@ class Haechi(Contender):
 workers = 1
 
 [admin]
-bind = "127.0.0.1:9900"
+bind = "{self.admin}"
 
 [log]
 level = "warn"
