@@ -157,16 +157,10 @@ def count(binary):
                 done["done"] = load.run(running, requests)
                 return done
 
-            per_request = meter.instructions(Alone(binary), task, folder, machine.PROXY_CPU, run_load)
+            per_request = meter.instructions(Haechi(binary), task, folder, machine.PROXY_CPU, run_load)
             functions = {name: found / done["done"] for name, found in meter.by_function(folder)}
             counts[path] = {"instructions": per_request, "functions": functions}
     return counts
-
-
-class Alone(Haechi):
-    """Beside others on the machine: every port is of the kernel's choice."""
-
-    admin = "127.0.0.2:0"  # another address, so that the listener is known by its own
 
 
 if __name__ == "__main__":
