@@ -5,7 +5,8 @@
 
 # gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
 # would start at once.
-TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless nghttp2-client openssl tomcat10-common
+TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git nghttp2-client openssl python3 \
+	tomcat10-common valgrind
 BENCH_PACKAGES = nginx haproxy nghttp2-client valgrind linux-perf iproute2 python3
 TARGET = $${CARGO_TARGET_DIR:-target}
 
@@ -13,7 +14,8 @@ demo:
 	cargo build --release --locked
 	@exec "$(TARGET)/release/haechi" demo
 
-# Two compilations of the dependencies: checked (clippy, rustdoc) and built (tests).
+# Three compilations of the dependencies: checked (clippy, rustdoc), built (tests), and as released, for
+# the gate, which fails where a request takes more instructions than before. GATE_BASE=COMMIT: before what.
 test: test-packages
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -23,6 +25,8 @@ test: test-packages
 	cargo test --locked --doc
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --offline check bans licenses sources; \
 		else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+	python3 benches/end_to_end/gate_test.py
+	python3 benches/end_to_end/gate.py
 
 # QUICK=1: one short round of each cell, and no table is written.
 bench: bench-packages

@@ -41,6 +41,8 @@ def comparison(results, names):
     """One row a scenario: everybody's median, and haechi against the better peer."""
     rows = []
     for scenario, cells in results:
+        if scenario.promises:
+            continue
         figure = scenario.figure
         row = [scenario.name, scenario.unit]
         for name in names:
@@ -56,6 +58,29 @@ def comparison(results, names):
     return table(["scenario", "figure", *names, "ratio", "its rounds", "goal"], rows)
 
 
+def promises(results, names):
+    """One row a promise: everybody's figure, and what haechi's may be."""
+    rows = []
+    for scenario, cells in results:
+        for promise in scenario.promises:
+            row = [scenario.name, promise.text]
+            for name in names:
+                row.append("" if name not in cells and name != "haechi" else shown(scenario, cells, name, promise))
+            rows.append([*row, f"{promise.goal:g}"])
+    return table(["scenario", "figure", *names, "goal"], rows)
+
+
+def shown(scenario, cells, name, promise):
+    if scenario.variant:
+        if name != "haechi":
+            return ""
+        found = ratios(cells, promise.figure, scenario.name, name)
+    else:
+        found = [round[promise.figure] for round in cells[name]["rounds"]]
+    text = number(statistics.median(found)) if found else "failed"
+    return f"**{text}**" if name == "haechi" else text
+
+
 DETAILS = {
     "cpu_us": "CPU µs",
     "user_us": "of it in user space",
@@ -64,6 +89,7 @@ DETAILS = {
     "kib_per_connection": "KiB/connection",
     "memory_mib": "MiB",
     "start_seconds": "start s",
+    "memory_growth": "memory over before",
     "failed": "failed",
     "stale": "stale",
     "cpu_share": "share of its CPU",
@@ -103,7 +129,11 @@ def document(results, instructions, versions, facts, settings):
     rounds = [round for _, cells in results for cell in cells.values() for round in cell["rounds"]]
     others = statistics.median([round.get("others", 0) for round in rounds] or [0])
     noise = f"others took {others:.0%} of the contender's CPU"
-    text = f"{datetime.date.today()}: {measured}; {facts}; {settings}; {noise}.\n\n" + comparison(results, names)
+    text = f"{datetime.date.today()}: {measured}; {facts}; {settings}; {noise}.\n"
+    if any(not scenario.promises for scenario, _ in results):
+        text += "\n" + comparison(results, names)
+    if any(scenario.promises for scenario, _ in results):
+        text += "\nOther promises:\n\n" + promises(results, names)
     if instructions:
         text += "\nInstructions in user space per request, by callgrind:\n\n" + counted(instructions, names)
     return text + "\nPer request, medians:\n\n" + details(results)

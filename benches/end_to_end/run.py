@@ -21,9 +21,12 @@ from contenders import Fault, Running
 from contenders.haechi import Haechi
 from contenders.haproxy import Haproxy
 from contenders.nginx import Nginx
-from scenarios import FILES, MORE, ORIGINS, SCENARIOS
+from promises import PROMISES
+from scenarios import FILES, ORIGINS, SCENARIOS
 
 FAULTS = (Fault, OSError, ssl.SSLError, http.client.HTTPException, subprocess.SubprocessError, ValueError)
+
+EVERY = SCENARIOS + PROMISES
 
 
 def main():
@@ -50,8 +53,8 @@ def arguments():
     parser.add_argument("--haechi", type=pathlib.Path, default="target/release/haechi", help="the binary")
     parser.add_argument("--load", type=pathlib.Path, default="target/load/release/load", help="the load tool")
     parser.add_argument("--contenders", default="haechi,nginx,haproxy")
-    names = ", ".join(scenario.name for scenario in SCENARIOS + MORE)
-    parser.add_argument("--only", type=chosen, default=SCENARIOS, metavar="NAME,..", help=f"some of {names}; NAME*")
+    names = ", ".join(scenario.name for scenario in EVERY)
+    parser.add_argument("--only", type=chosen, default=EVERY, metavar="NAME,..", help=f"some of {names}; NAME*")
     parser.add_argument("--rounds", type=int, default=7, help="how often each cell is measured")
     parser.add_argument("--milliseconds", type=int, default=1500, help="how long a cell is measured in a round")
     parser.add_argument("--no-instructions", dest="instructions", action="store_false", help="without callgrind")
@@ -69,7 +72,7 @@ def arguments():
 def chosen(names):
     found = []
     for name in names.split(","):
-        matching = [scenario for scenario in SCENARIOS + MORE if fnmatch.fnmatch(scenario.name, name)]
+        matching = [scenario for scenario in EVERY if fnmatch.fnmatch(scenario.name, name)]
         if not matching:
             raise argparse.ArgumentTypeError(f"no scenario {name}")
         found += matching
@@ -109,7 +112,7 @@ class Bench:
                     running[contender.name] = started
                 except FAULTS as fault:
                     self.failed(scenario, contender.name, cells, fault)
-            for turn in range(self.options.rounds):
+            for turn in range(scenario.rounds or self.options.rounds):
                 names = list(running)
                 first = turn % max(len(names), 1)
                 for name in names[first:] + names[:first]:
@@ -130,6 +133,8 @@ class Bench:
         self.results.append((scenario, cells))
 
     def able(self, scenario):
+        if scenario.variant:
+            return [Haechi(self.options.haechi), Haechi(self.options.haechi, scenario.name, **scenario.variant)]
         is_static = scenario.task_options.get("static")
         return [contender for contender in self.contenders if contender.serves_files or not is_static]
 

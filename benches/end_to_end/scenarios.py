@@ -1,20 +1,14 @@
 """What is measured: for each scenario a task, a load, and the figure that is compared."""
 
-import json
 import pathlib
-import subprocess
-import threading
-import time
 
 import load
 from contenders import Fault, Task
-from meter import Meter, memory_kib
+from meter import Meter
 
 ORIGINS = ("127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003")
 LARGE = 10 << 20
 FILES = {"/1k.bin": 1024, "/10m.bin": LARGE}
-NAMES = 5000
-IDLE = 5000
 
 
 class Scenario:
@@ -22,6 +16,9 @@ class Scenario:
 
     figure = "cpu_us"  # the figure that is compared; the lower the better
     unit = "CPU µs per request"
+    promises = ()  # what else is promised of it
+    rounds = None  # where one tells as much as many
+    variant = None  # what haechi is compared with instead of its peers: itself in another setting
 
     def __init__(self, name, goal, length=1024, connections=64, is_counted=False, load_options=None, **task):
         self.name = name
@@ -113,79 +110,9 @@ class Http2(Scenario):
         return load.h2_command(milliseconds * 100, self.address(running.task), self.path)
 
 
-class Hosts(Scenario):
-    """A full handshake for a name at random, each name with its own certificate."""
-
-    def check(self, running):
-        task = running.task
-        load.wait_until_listening(running, task.secure, 120)
-        load.fetch(task.secure, self.path, True)
-        running.start_seconds = time.monotonic() - running.started
-        running.start_mib = memory_kib(running) / 1024
-        for k in (0, 1, task.hosts // 2, task.hosts - 1):
-            status, body, certificate, _ = load.fetch(task.secure, self.path, True, task.host(k))
-            if status != 200 or len(body) != self.length:
-                raise Fault(f"{task.host(k)}: status {status}, {len(body)} bytes")
-            if certificate.split() != pathlib.Path(task.certificates, f"h{k}.crt").read_text().split():
-                raise Fault(f"{task.host(k)}: not its certificate")
-
-    def measure(self, running, milliseconds):
-        return {
-            **super().measure(running, milliseconds),
-            "start_seconds": running.start_seconds,
-            "memory_mib": running.start_mib,
-        }
-
-
-class Idle(Scenario):
-    """Memory of a connection that was used once; the kernel's own is not counted."""
-
-    figure = "kib_per_connection"
-    unit = "KiB per idle connection"
-
-    def measure(self, running, _):
-        self.load(running, 300)
-        time.sleep(1)  # its connections are closed
-        base = memory_kib(running)
-        task = running.task
-        options = load.words(address=self.address(task), path=self.path, connections=IDLE, tls=task.tls)
-        process = load.start([load.TOOL, "hold", *options], stdin=subprocess.PIPE)
-        overdue = threading.Timer(90, process.kill)
-        overdue.start()
-        try:
-            if process.stdout.readline() != f"held {IDLE}\n":
-                raise Fault("not held: " + load.finish(process, 5))
-            time.sleep(1)
-            held = memory_kib(running)
-            still_open = int(process.communicate("")[0])
-        finally:
-            overdue.cancel()
-            process.kill()
-        if still_open != IDLE:
-            raise Fault(f"only {still_open} of {IDLE} are still open")
-        return {"kib_per_connection": (held - base) / IDLE, "memory_mib": base / 1024}
-
-
-class Reload(Scenario):
-    """Ten reloads under load: requests that failed, and those that a client may send again."""
-
-    figure = "failed"
-    unit = "failed requests"
-
-    def measure(self, running, _):
-        process = load.start(load.http1_command(4500, **self.options(running.task, max_errors=100000)))
-        for _ in range(10):
-            time.sleep(0.4)
-            running.contender.reload(running)
-        counts = json.loads(load.finish(process, 20))
-        stale = counts.pop("stale")
-        failed = sum(count for key, count in counts.items() if key.endswith("_errors") or key in load.FAULTS)
-        return {"failed": failed, "stale": stale, "requests_per_second": counts["done_in_time"] / counts["seconds"]}
-
-
 NEW = {"new_connection": True, "sources": 64}
 
-# What `make bench` runs.
+# What `make bench` compares.
 SCENARIOS = [
     Scenario("http1-proxy", 0.85, is_counted=True),
     Scenario("http1-proxy-hash", 0.85, by_address=True, load_options={"sources": 64}),
@@ -200,13 +127,4 @@ SCENARIOS = [
     Scenario("static-large-tls", 0.95, LARGE, connections=8, static=True, tls=True),
     Scenario("proxy-large", 0.75, LARGE, connections=8),
     Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
-]
-
-# Run by name only.
-MORE = [
-    Idle("idle", None),
-    Idle("idle-tls", None, tls=True),
-    Hosts("hosts-5000", 0.55, connections=32, tls=True, hosts=NAMES, load_options={**NEW, "hosts": NAMES}),
-    Reload("reload", None),
-    Reload("reload-new-connection", None, connections=16, load_options=NEW),
 ]

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,24 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
     };
     let client = Client { peer, tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
-    tokio::task::spawn_local(async move { serve(&counted.worker, socket, client, id, place).await });
+    // What only the beginning of a connection needs is no part of its task.
+    let opening = Box::pin(open(Rc::clone(worker), socket, client, id, place));
+    tokio::task::spawn_local(async move {
+        // By reference here and below: what a task moves takes its room twice.
+        let _counted = &counted;
+        let Some(mut opened) = opening.await else { return };
+        match &mut opened {
+            Opened::H1(connection) => connection.serve().await,
+            Opened::H2(connection) => connection.as_mut().await,
+        }
+    });
+}
+
+/// What serves a client. HTTP/2 takes many times what HTTP/1.x does.
+#[expect(clippy::large_enum_variant, reason = "nearly every connection is the large one")]
+enum Opened {
+    H1(h1::Connection),
+    H2(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 /// A connection among those that a drain waits for.
@@ -119,25 +137,29 @@ impl Drop for Counted {
 }
 
 /// Takes TLS off and lets the protocol's driver serve.
-async fn serve(worker: &Rc<Worker>, socket: TcpStream, mut client: Client, id: ListenerId, place: Place) {
+async fn open(
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    mut client: Client,
+    id: ListenerId,
+    place: Place,
+) -> Option<Opened> {
     let (stream, is_h2) = {
         let snapshot = worker.snapshot();
-        let Some(listener) = snapshot.listener(id) else { return };
+        let listener = snapshot.listener(id)?;
         match &listener.tls {
             Some(secure) => {
-                let shaken = Box::pin(handshake(worker, listener, secure, socket, client.peer)).await;
-                let Some((stream, facts)) = shaken else { return };
+                let (stream, facts) = handshake(&worker, listener, secure, socket, client.peer).await?;
                 let is_h2 = facts.is_h2();
                 client.tls = Some(Box::new(facts));
                 (stream, is_h2)
             }
             None => {
-                let Some(is_h2) = choose(worker, listener, &socket).await else { return };
+                let is_h2 = choose(&worker, listener, &socket).await?;
                 (Stream::Tcp(socket.into()), is_h2)
             }
         }
     };
-    let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
-    // What only some connections need is no part of every connection's task.
-    if is_h2 { Box::pin(h2::serve(accepted)).await } else { h1::serve(accepted).await }
+    let accepted = Accepted { worker, listener: id, stream, client, place };
+    Some(if is_h2 { Opened::H2(Box::pin(h2::serve(accepted))) } else { Opened::H1(h1::Connection::new(accepted)) })
 }

@@ -43,6 +43,8 @@ struct Entry {
     due: Cell<u64>,
     /// The tick whose slot holds the entry; `NEVER` when none does.
     scheduled: Cell<u64>,
+    /// Where in that slot.
+    place: Cell<usize>,
     fired: Cell<bool>,
     idle: Cell<Option<Tag>>,
     /// The tick from which on an idle connection may be ended to make room.
@@ -57,6 +59,18 @@ impl Entry {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
+    }
+}
+
+impl Drop for Entry {
+    /// Short connections in great numbers would else leave as many entries behind until their slots
+    /// come round.
+    fn drop(&mut self) {
+        let _ = WHEEL.try_with(|wheel| {
+            if let Ok(mut wheel) = wheel.try_borrow_mut() {
+                wheel.unschedule(self);
+            }
+        });
     }
 }
 
@@ -209,9 +223,24 @@ impl Wheel {
     fn schedule(&mut self, entry: &Rc<Entry>, due: u64) {
         // What is due later than the ring reaches is looked at again when the ring has gone round.
         let tick = due.clamp(self.now + 1, self.now + SLOTS as u64 - 1);
+        self.unschedule(entry);
         entry.scheduled.set(tick);
         let slot = self.slot(tick);
+        entry.place.set(self.slots[slot].len());
         self.slots[slot].push(Rc::downgrade(entry));
+    }
+
+    fn unschedule(&mut self, entry: &Entry) {
+        let tick = entry.scheduled.replace(NEVER);
+        let (slot, place) = (self.slot(tick), entry.place.get());
+        let slot = &mut self.slots[slot];
+        if tick == NEVER || !slot.get(place).is_some_and(|held| std::ptr::eq(held.as_ptr(), entry)) {
+            return;
+        }
+        slot.swap_remove(place);
+        if let Some(moved) = slot.get(place).and_then(Weak::upgrade) {
+            moved.place.set(place);
+        }
     }
 
     /// Moves to the tick `now`; the entries that are due.
@@ -225,10 +254,6 @@ impl Wheel {
             let slot = self.slot(tick);
             for entry in std::mem::take(&mut self.slots[slot]) {
                 let Some(entry) = entry.upgrade() else { continue };
-                // An entry that was scheduled anew, earlier, left this mark behind.
-                if entry.scheduled.get() > tick {
-                    continue;
-                }
                 entry.scheduled.set(NEVER);
                 match entry.due.get() {
                     NEVER => {}
@@ -345,6 +370,23 @@ mod tests {
         let found = wheel.next_idle(2, |tag| tag == Tag(1));
         assert_eq!(found.len(), 2);
         assert!(Rc::ptr_eq(&found[0], &entries[1]) && Rc::ptr_eq(&found[1], &entries[2]));
+    }
+
+    #[test]
+    fn the_wheel_holds_each_entry_once_and_no_dropped_one() {
+        let held = || WHEEL.with_borrow(|wheel| wheel.slots.iter().map(Vec::len).sum::<usize>());
+        let mut all: Vec<_> = (0..4).map(|_| Deadline::default()).collect();
+        for deadline in &all {
+            deadline.set(TICK * 100);
+        }
+        all[1].set(TICK * 50);
+        assert_eq!(held(), 4);
+        drop(all.remove(0));
+        drop(all.remove(1));
+        assert_eq!(held(), 2);
+        WHEEL.with_borrow_mut(|wheel| assert_eq!(wheel.sweep(60).len(), 1));
+        drop(all);
+        assert_eq!(held(), 0);
     }
 
     #[tokio::test]

@@ -112,6 +112,20 @@ fn a_connection_without_a_request_is_closed_in_silence() {
 }
 
 #[test]
+fn a_connection_that_gave_back_what_an_exchange_needs_is_served_again() {
+    let origin = Origin::named("origin");
+    let (_haechi, http) = limited(&origin, "timeouts = { idle = \"2s\" }");
+    let mut client = Client::connect(http).unwrap();
+    assert_eq!(client.get("/").status, 200);
+    assert!(!client.wire().patience(Duration::from_millis(1300)).is_closed(), "it rests");
+    client.wire().patience(Duration::from_secs(10));
+    assert_eq!(client.get("/").status, 200);
+    let rests = Instant::now();
+    assert!(client.wire().is_closed());
+    assert!(rests.elapsed() > Duration::from_millis(1900), "the time is whole, however it rested");
+}
+
+#[test]
 fn a_tunnel_ends_when_neither_side_says_anything() {
     let origin = Origin::start(|_, wire| {
         let _ = wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");

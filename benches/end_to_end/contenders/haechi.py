@@ -4,27 +4,31 @@ from . import Contender, first_line
 class Haechi(Contender):
     name = "haechi"
 
-    def __init__(self, binary):
+    def __init__(self, binary, name="haechi", workers=1, access="off", cpus=None):
         self.binary = binary
+        self.name = name
+        self.workers = workers
+        self.access = access  # the format of its access log
+        self.cpus = cpus
 
     def version(self):
         return first_line([self.binary, "--version"])
 
     def command(self, task, folder):
-        (folder / "haechi.toml").write_text(self.configuration(task))
+        (folder / "haechi.toml").write_text(self.configuration(task, folder))
         return [self.binary, "run", "--config", folder / "haechi.toml"]
 
-    def configuration(self, task):
+    def configuration(self, task, folder):
         text = f"""\
 [process]
-workers = 1
+workers = {self.workers}
 
 [admin]
-bind = "127.0.0.1:9900"
+bind = "127.0.0.2:0"
 
 [log]
 level = "warn"
-access = {{ format = "off" }}
+access = {{ format = "{self.access}", to = "{folder}/access.log" }}
 
 [listener.plain]
 bind = ["{task.plain}"]

@@ -1,4 +1,4 @@
-//! Waits for the head of the next request.
+//! Waits for the next request and its head.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,45 +18,47 @@ pub(super) enum Next {
     Refused(RequestFault),
     /// A head that did not become whole in time.
     TimedOut,
-    /// Nothing at all in time, or the connection is to end while it rests.
-    Idle,
-    /// The client ended the connection between two requests, or inside a head.
+    /// The client ended the connection inside a head.
     Closed,
 }
 
-/// How the next request is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    pub(super) limits: HeadLimits,
-    /// How long nothing may come.
-    pub(super) idle: Duration,
-    /// How long the head may take from its first byte on.
-    pub(super) head: Duration,
-    /// Whose connection it is.
-    pub(super) tag: Tag,
-    /// Whether there was no exchange on the connection yet.
-    pub(super) unused: bool,
+/// How a rest ended.
+pub(super) enum Rest {
+    /// Something came.
+    Over,
+    /// Nothing came in time, or the connection is to end while it rests.
+    TimedOut,
+    /// The client ended the connection.
+    Closed,
 }
 
-/// Waits without a buffer until something comes, then reads until `head` is whole.
-pub(super) async fn next(connection: &mut H1Body, head: &mut RequestHead, waiting: Waiting) -> Next {
-    let mut started = false;
-    if connection.input.is_empty() {
-        connection.input = Buffer::none();
-        if waiting.unused {
-            connection.receive_deadline.set_unused(waiting.idle, waiting.tag);
-        } else {
-            connection.receive_deadline.set_idle(waiting.idle, waiting.tag);
-        }
-        match poll_fn(|cx| poll_first(cx, connection)).await {
-            Some(Ok(1..)) => {}
-            Some(Ok(0) | Err(_)) => return Next::Closed,
-            None => return Next::Idle,
-        }
+/// Waits without a buffer until something comes. `unused` tells that there was no exchange on the
+/// connection.
+pub(super) async fn rest(connection: &mut H1Body, patience: Duration, tag: Tag, unused: bool) -> Rest {
+    connection.input = Buffer::none();
+    if unused {
+        connection.receive_deadline.set_unused(patience, tag);
+    } else {
+        connection.receive_deadline.set_idle(patience, tag);
     }
+    match poll_fn(|cx| poll_first(cx, connection)).await {
+        Some(Ok(1..)) => Rest::Over,
+        Some(Ok(0) | Err(_)) => Rest::Closed,
+        None => Rest::TimedOut,
+    }
+}
+
+/// Reads until `head` is whole.
+pub(super) async fn next(
+    connection: &mut H1Body,
+    head: &mut RequestHead,
+    limits: HeadLimits,
+    patience: Duration,
+) -> Next {
+    let mut started = false;
     loop {
         if !connection.input.is_empty() {
-            match h1::parse_request(connection.input.data(), &waiting.limits, head) {
+            match h1::parse_request(connection.input.data(), &limits, head) {
                 Ok(Some(request)) => {
                     connection.input.consume(request.length);
                     return Next::Request(request);
@@ -66,13 +68,12 @@ pub(super) async fn next(connection: &mut H1Body, head: &mut RequestHead, waitin
             }
             if !started {
                 started = true;
-                connection.receive_deadline.set(waiting.head);
+                connection.receive_deadline.set(patience);
             }
         }
         if connection.input.spare().is_empty() {
             // The codec refuses what is over the limit, so there is an end to this.
-            let more =
-                (connection.input.capacity() * 2).clamp(Buffer::SMALL, waiting.limits.head.max(Buffer::SMALL) * 2);
+            let more = (connection.input.capacity() * 2).clamp(Buffer::SMALL, limits.head.max(Buffer::SMALL) * 2);
             connection.input.grow(more);
         }
         let (stream, input) = (&mut connection.stream, &mut connection.input);

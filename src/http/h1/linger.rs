@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MOST: usize = 1024 * 1024;
 
 /// Ends the connection.
-pub(super) async fn linger(mut connection: H1Body) {
+pub(super) async fn linger(connection: &mut H1Body) {
     connection.receive_deadline.set(PATIENCE);
     let mut scratch = Buffer::with_capacity(Buffer::SMALL);
     let mut dropped = 0;

@@ -15,7 +15,9 @@ mod answer;
 mod head;
 mod linger;
 
-use std::time::Instant;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::sent::Sent;
 use super::{Accepted, tunnel};
@@ -23,71 +25,145 @@ use crate::codec::h1::{Request, RequestFault};
 use crate::handler::Body;
 use crate::head::{RequestHead, Version};
 use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
-use crate::net::Tag;
+use crate::net::{Client, Tag};
 use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
-use crate::snapshot::{Listener, Snapshot};
+use crate::snapshot::{Listener, ListenerId, Place, Snapshot};
 use crate::telemetry::Phase;
 use answer::Answer;
-use head::{Next, Waiting};
+use head::{Next, Rest};
 use linger::linger;
 
-/// Serves a client until its connection ends.
-pub async fn serve(accepted: Accepted) {
-    let Accepted { worker, listener: id, stream, client, place: _place } = accepted;
-    let mut connection = H1Body::new(stream);
-    let mut head = RequestHead::default();
-    let mut peer: Option<(u64, Peer)> = None;
-    let mut unused = true;
-    let mut in_a_row = 0;
-    loop {
-        let next = {
-            let snapshot = worker.snapshot();
-            let Some(listener) = snapshot.listener(id) else { return };
-            let waiting = Waiting {
-                limits: listener.head_limits,
-                idle: worker.rest(listener.timeouts.idle),
-                head: listener.timeouts.head,
-                tag: Tag(id.0),
-                unused,
+/// A client's connection: what it holds while it rests. Little, as many thousands may rest.
+pub struct Connection {
+    worker: Rc<Worker>,
+    listener: ListenerId,
+    client: Client,
+    body: H1Body,
+    _place: Place,
+}
+
+impl Connection {
+    /// One on which nothing was read yet.
+    #[must_use]
+    pub fn new(accepted: Accepted) -> Self {
+        let Accepted { worker, listener, stream, client, place } = accepted;
+        Self { worker, listener, client, body: H1Body::new(stream), _place: place }
+    }
+
+    /// Serves the client until the connection ends.
+    pub async fn serve(&mut self) {
+        let mut rested = Duration::ZERO;
+        let mut unused = true;
+        loop {
+            let patience = {
+                let snapshot = self.worker.snapshot();
+                let Some(listener) = snapshot.listener(self.listener) else { return };
+                self.worker.rest(listener.timeouts.idle).saturating_sub(rested)
             };
-            drop(snapshot);
-            head::next(&mut connection, &mut head, waiting).await
-        };
-        unused = false;
-        // The snapshot is held for one exchange and not while the connection rests.
-        let snapshot = worker.snapshot();
-        let Some(listener) = snapshot.listener(id) else { return };
-        let peer = match &mut peer {
-            Some((generation, peer)) if *generation == snapshot.generation => &*peer,
-            stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
-        };
-        let exchange = Exchange::new(worker.local.thread, &client, peer, Instant::now());
-        let mut turn = Turn { worker: &worker, snapshot: &snapshot, listener, connection: &mut connection, exchange };
-        let end = match next {
-            Next::Request(request) => turn.exchange(&head, request).await,
-            Next::Refused(fault) => turn.refuse(&head, fault).await,
-            Next::TimedOut => turn.time_out().await,
-            Next::Idle => {
-                listener.cells(worker.local.thread).timed_out(Phase::Idle);
-                End::Quiet
+            match head::rest(&mut self.body, patience, Tag(self.listener.0), unused).await {
+                Rest::Over => {}
+                Rest::TimedOut => return self.count_idle(),
+                Rest::Closed => return,
             }
-            Next::Closed => End::Quiet,
-        };
-        let cells = listener.cells(worker.local.thread);
-        let (bytes_in, bytes_out) = std::mem::take(&mut connection.moved);
-        cells.bytes_in.add(bytes_in);
-        cells.bytes_out.add(bytes_out);
-        match end {
-            End::Keep if connection.input.is_empty() => in_a_row = 0,
-            End::Keep => in_a_row += 1,
-            End::Linger => return linger(connection).await,
-            End::Quiet => return,
-        }
-        if in_a_row == PIPELINED {
-            in_a_row = 0;
-            tokio::task::yield_now().await;
+            unused = false;
+            // An exchange takes many times what a connection at rest does.
+            match Box::pin(self.exchanges(&mut rested)).await {
+                End::Keep => {}
+                End::Linger => return Box::pin(linger(&mut self.body)).await,
+                End::Quiet => return,
+            }
         }
     }
+
+    /// Exchanges until the connection ends or comes to rest; `rested` for how long it has already.
+    async fn exchanges(&mut self, rested: &mut Duration) -> End {
+        let Self { worker, listener: id, client, body: connection, .. } = self;
+        let at_hand = AtHand::begin();
+        let mut head = RequestHead::default();
+        let mut peer: Option<(u64, Peer)> = None;
+        let mut in_a_row = 0;
+        loop {
+            let (limits, idle, patience) = {
+                let snapshot = worker.snapshot();
+                let Some(listener) = snapshot.listener(*id) else { return End::Quiet };
+                (listener.head_limits, worker.rest(listener.timeouts.idle), listener.timeouts.head)
+            };
+            if connection.input.is_empty() {
+                *rested = at_hand.patience();
+                if rested.is_zero() {
+                    return End::Keep;
+                }
+                match head::rest(connection, idle.min(*rested), Tag(id.0), false).await {
+                    Rest::Over => {}
+                    Rest::TimedOut => return End::Keep,
+                    Rest::Closed => return End::Quiet,
+                }
+            }
+            let next = head::next(connection, &mut head, limits, patience).await;
+            // The snapshot is held for one exchange and not while the connection rests.
+            let snapshot = worker.snapshot();
+            let Some(listener) = snapshot.listener(*id) else { return End::Quiet };
+            let peer = match &mut peer {
+                Some((generation, peer)) if *generation == snapshot.generation => &*peer,
+                stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
+            };
+            let exchange = Exchange::new(worker.local.thread, client, peer, Instant::now());
+            let mut turn = Turn { worker, snapshot: &snapshot, listener, connection, exchange };
+            let end = match next {
+                Next::Request(request) => turn.exchange(&head, request).await,
+                Next::Refused(fault) => turn.refuse(&head, fault).await,
+                Next::TimedOut => turn.time_out().await,
+                Next::Closed => End::Quiet,
+            };
+            let cells = listener.cells(worker.local.thread);
+            let (bytes_in, bytes_out) = std::mem::take(&mut connection.moved);
+            cells.bytes_in.add(bytes_in);
+            cells.bytes_out.add(bytes_out);
+            match end {
+                End::Keep if connection.input.is_empty() => in_a_row = 0,
+                End::Keep => in_a_row += 1,
+                End::Linger | End::Quiet => return end,
+            }
+            if in_a_row == PIPELINED {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn count_idle(&self) {
+        if let Some(listener) = self.worker.snapshot().listener(self.listener) {
+            listener.cells(self.worker.local.thread).timed_out(Phase::Idle);
+        }
+    }
+}
+
+/// What an exchange needs is kept for the next one, for as long as a client at work pauses, by this
+/// many connections of a thread; others give it away as soon as they rest.
+struct AtHand;
+
+impl AtHand {
+    const MOST: usize = 256;
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn begin() -> Self {
+        AT_HAND.set(AT_HAND.get() + 1);
+        Self
+    }
+
+    fn patience(&self) -> Duration {
+        if AT_HAND.get() > Self::MOST { Duration::ZERO } else { Self::PATIENCE }
+    }
+}
+
+impl Drop for AtHand {
+    fn drop(&mut self) {
+        AT_HAND.set(AT_HAND.get() - 1);
+    }
+}
+
+thread_local! {
+    static AT_HAND: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Pipelined requests that are answered before others have a turn.

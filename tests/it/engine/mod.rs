@@ -108,7 +108,8 @@ impl Engine {
             client: Client { peer: address, tls: None },
             place: listener.admit().unwrap(),
         };
-        let both = async { tokio::join!(client, h1::serve(accepted)).0 };
+        let served = async move { h1::Connection::new(accepted).serve().await };
+        let both = async { tokio::join!(client, served).0 };
         let ended = self.tasks.block_on(&self.runtime, async { tokio::time::timeout(HANG, both).await });
         ended.expect("the engine hangs")
     }
