@@ -88,8 +88,6 @@ impl Way {
                 return Poll::Ready(Ok(()));
             }
             if !self.poll_read(cx, from)? {
-                // A tunnel at rest holds no block.
-                self.held = Buffer::none();
                 ready!(to.poll_flush(cx))?;
                 return Poll::Pending;
             }
@@ -98,15 +96,8 @@ impl Way {
 
     /// Reads once; false when there is nothing now.
     fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut Stream) -> io::Result<bool> {
-        if self.held.capacity() == 0 {
-            if from.poll_readable(cx)?.is_pending() {
-                return Ok(false);
-            }
-            self.held = Buffer::with_capacity(Buffer::SMALL);
-        }
-        match from.poll_read(cx, self.held.spare())? {
-            Poll::Ready(0) => self.ended = true,
-            Poll::Ready(n) => self.held.filled(n),
+        match from.poll_fill(cx, &mut self.held, Buffer::SMALL)? {
+            Poll::Ready(n) => self.ended = n == 0,
             Poll::Pending => return Ok(false),
         }
         Ok(true)

@@ -42,13 +42,19 @@ impl Socket {
             // Asked first, as it counts what the task does: one that always finds something lets
             // others have a turn.
             ready!(self.0.poll_read_ready(cx))?;
-            let done = self.tried(Interest::READABLE, bytes.len(), || {
-                rustix::net::recv(&self.0, &mut *bytes, RecvFlags::empty()).map(|(n, _)| n)
-            });
-            if let Poll::Ready(done) = done {
-                return Poll::Ready(done);
+            if let Poll::Ready(read) = self.recv(bytes) {
+                return Poll::Ready(read);
             }
         }
+    }
+
+    /// Reads into `bytes` where the reactor holds the socket for readable. Pending without a wake-up
+    /// to come: ask for readiness then.
+    #[inline]
+    pub(super) fn recv(&self, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.tried(Interest::READABLE, bytes.len(), || {
+            rustix::net::recv(&self.0, &mut *bytes, RecvFlags::empty()).map(|(n, _)| n)
+        })
     }
 
     /// Writes some of `bytes`.

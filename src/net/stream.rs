@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use super::Socket;
+use super::{Buffer, Socket};
 
 /// A connected stream. An enum and not a trait object: the set is closed, and a plain socket stays
 /// visible as one, so that files and bodies can be moved into it by the kernel.
@@ -31,6 +31,38 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_recv(cx, bytes),
             Self::Tls(stream) => poll_into(stream, cx, bytes),
             Self::Memory(stream) => poll_into(stream, cx, bytes),
+        }
+    }
+
+    /// Reads once behind what `input` holds, which must have room; 0 is the end of the stream. An input
+    /// that holds nothing gets its block, of `size` bytes, only when there may be something to read,
+    /// and gives it back when there was nothing: who waits holds no memory.
+    ///
+    /// # Errors
+    /// Those of the socket and of TLS.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, input: &mut Buffer, size: usize) -> Poll<io::Result<usize>> {
+        let read = self.poll_fill_ready(cx, input, size);
+        match &read {
+            Poll::Ready(Ok(n)) => input.filled(*n),
+            Poll::Pending if input.is_empty() => *input = Buffer::none(),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        read
+    }
+
+    fn poll_fill_ready(&mut self, cx: &mut Context<'_>, input: &mut Buffer, size: usize) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            if input.is_empty() && input.capacity() < size {
+                *input = Buffer::with_capacity(size);
+            }
+            match self {
+                Self::Tcp(stream) => match stream.recv(input.spare()) {
+                    Poll::Pending => {}
+                    read => return read,
+                },
+                Self::Tls(_) | Self::Memory(_) => return self.poll_read(cx, input.spare()),
+            }
         }
     }
 

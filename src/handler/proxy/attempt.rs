@@ -1,7 +1,7 @@
 //! One request at one server: sending goes on while the answer is waited for.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::download::UpstreamBody;
@@ -157,28 +157,13 @@ impl<'s> Attempt<'s> {
                     Err(fault) => return Poll::Ready(Err(Failure::Malformed(fault))),
                 }
             }
-            if connection.input.capacity() == 0 {
-                // A server that has not begun to answer holds no block. What is broken is told by the read.
-                if connection.stream.poll_readable(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                connection.input = Buffer::with_capacity(Buffer::SMALL);
-            } else if connection.input.spare().is_empty() {
+            if !connection.input.is_empty() && connection.input.spare().is_empty() {
                 connection.input.grow(ANSWER_LIMITS.head);
             }
-            let error = match connection.stream.poll_read(cx, connection.input.spare()) {
-                Poll::Ready(Ok(0)) => io::ErrorKind::UnexpectedEof.into(),
-                Poll::Ready(Ok(n)) => {
-                    connection.input.filled(n);
-                    continue;
-                }
-                Poll::Ready(Err(error)) => error,
-                Poll::Pending => {
-                    if connection.input.is_empty() {
-                        connection.input = Buffer::none();
-                    }
-                    return Poll::Pending;
-                }
+            let error = match ready!(connection.stream.poll_fill(cx, &mut connection.input, Buffer::SMALL)) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => continue,
+                Err(error) => error,
             };
             return Poll::Ready(Err(if connection.input.is_empty() {
                 Failure::Closed(self.refused.take().unwrap_or(error))

@@ -243,16 +243,7 @@ impl<'s> UpstreamBody<'s> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(())) };
         let connection = &mut lease.connection;
         let wanted = if self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
-        if connection.input.is_empty() && connection.input.capacity() < wanted {
-            connection.input = Buffer::with_capacity(wanted);
-        }
-        let read = connection.stream.poll_read(cx, connection.input.spare());
-        match read {
-            Poll::Ready(Ok(n)) => connection.input.filled(n),
-            // A server that stalls holds no block.
-            Poll::Pending if connection.input.is_empty() => connection.input = Buffer::none(),
-            Poll::Ready(Err(_)) | Poll::Pending => {}
-        }
+        let read = connection.stream.poll_fill(cx, &mut connection.input, wanted);
         self.poll_came(cx, read).map_ok(|_| ())
     }
 

@@ -35,13 +35,12 @@ pub(super) enum Rest {
 /// Waits without a buffer until something comes. `unused` tells that there was no exchange on the
 /// connection.
 pub(super) async fn rest(connection: &mut H1Body, patience: Duration, tag: Tag, unused: bool) -> Rest {
-    connection.input = Buffer::none();
     if unused {
         connection.receive_deadline.set_unused(patience, tag);
     } else {
         connection.receive_deadline.set_idle(patience, tag);
     }
-    match poll_fn(|cx| poll_first(cx, connection)).await {
+    match poll_fn(|cx| poll_more(cx, connection)).await {
         Some(Ok(1..)) => Rest::Over,
         Some(Ok(0) | Err(_)) => Rest::Closed,
         None => Rest::TimedOut,
@@ -71,44 +70,27 @@ pub(super) async fn next(
                 connection.receive_deadline.set(patience);
             }
         }
-        if connection.input.spare().is_empty() {
+        if !connection.input.is_empty() && connection.input.spare().is_empty() {
             // The codec refuses what is over the limit, so there is an end to this.
             let more = (connection.input.capacity() * 2).clamp(Buffer::SMALL, limits.head.max(Buffer::SMALL) * 2);
             connection.input.grow(more);
         }
-        let (stream, input) = (&mut connection.stream, &mut connection.input);
-        let deadline = &connection.receive_deadline;
-        let read = poll_fn(|cx| match stream.poll_read(cx, input.spare()) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => deadline.poll(cx).map(|()| None),
-        });
-        match read.await {
+        match poll_fn(|cx| poll_more(cx, connection)).await {
+            Some(Ok(1..)) => {}
             Some(Ok(0) | Err(_)) => return Next::Closed,
-            Some(Ok(n)) => {
-                connection.input.filled(n);
-                connection.moved.0 += n as u64;
-            }
             None => return Next::TimedOut,
         }
     }
 }
 
-/// Ready with what the first read found, or with nothing when the time is over. A block is held only
-/// from the first byte on: a fresh socket, or half a record of TLS, is readable for nothing.
-fn poll_first(cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Option<io::Result<usize>>> {
-    if let Poll::Ready(readable) = connection.stream.poll_readable(cx) {
-        if let Err(error) = readable {
-            return Poll::Ready(Some(Err(error)));
+/// Ready with what a read found, or with nothing when the time is over. A block is held only from
+/// the first byte on.
+fn poll_more(cx: &mut Context<'_>, connection: &mut H1Body) -> Poll<Option<io::Result<usize>>> {
+    match connection.stream.poll_fill(cx, &mut connection.input, Buffer::SMALL) {
+        Poll::Ready(read) => {
+            connection.moved.0 += *read.as_ref().unwrap_or(&0) as u64;
+            Poll::Ready(Some(read))
         }
-        connection.input = Buffer::with_capacity(Buffer::SMALL);
-        if let Poll::Ready(read) = connection.stream.poll_read(cx, connection.input.spare()) {
-            if let Ok(n) = read {
-                connection.input.filled(n);
-                connection.moved.0 += n as u64;
-            }
-            return Poll::Ready(Some(read));
-        }
-        connection.input = Buffer::none();
+        Poll::Pending => connection.receive_deadline.poll(cx).map(|()| None),
     }
-    connection.receive_deadline.poll(cx).map(|()| None)
 }

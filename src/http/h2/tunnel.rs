@@ -125,24 +125,14 @@ impl Down {
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            if self.held.capacity() == 0 {
-                // A tunnel at rest holds no block.
-                if server.poll_readable(cx)?.is_pending() {
-                    return self.poll_reset(cx);
-                }
-                self.held = Buffer::with_capacity(Buffer::SMALL);
-            }
-            match server.poll_read(cx, self.held.spare()) {
+            match server.poll_fill(cx, &mut self.held, Buffer::SMALL) {
                 Poll::Ready(Ok(0)) => {
                     self.out.send_data(Piece::default(), true).map_err(io::Error::other)?;
                     self.ended = true;
                 }
-                Poll::Ready(Ok(n)) => self.held.filled(n),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.held = Buffer::none();
-                    return self.poll_reset(cx);
-                }
+                Poll::Pending => return self.poll_reset(cx),
             }
         }
     }

@@ -188,23 +188,15 @@ impl H1Body {
             return Poll::Ready(Err(RequestBodyFault::Gone(error)));
         }
         let wanted = if self.received > Buffer::SMALL as u64 * 2 { Buffer::LARGE } else { Buffer::SMALL };
-        if self.input.is_empty() && self.input.capacity() < wanted {
-            self.input = Buffer::with_capacity(wanted);
-        }
-        match self.stream.poll_read(cx, self.input.spare()) {
+        match self.stream.poll_fill(cx, &mut self.input, wanted) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(RequestBodyFault::Gone(io::ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Ok(n)) => {
-                self.input.filled(n);
                 self.moved.0 += n as u64;
                 self.pace.moved(coarse_now(), n as u64);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(RequestBodyFault::Gone(error))),
             Poll::Pending => {
-                // A client that stalls holds no block.
-                if self.input.is_empty() {
-                    self.input = Buffer::none();
-                }
                 // Only a wait that began here counts: while the upstream takes nothing, nobody waits
                 // for the client.
                 if let Some(patience) = self.pace.wait(coarse_now()) {
