@@ -160,6 +160,8 @@ struct Entry {
     name_end: u32,
     value_start: u32,
     value_end: u32,
+    /// Whether the text holds the line as we would write it.
+    is_line: bool,
 }
 
 /// An ordered list of fields over one buffer.
@@ -209,13 +211,20 @@ impl Fields {
         };
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.entries.push(Entry { known, name_start, name_end: value_start, value_start, value_end: end });
+        self.entries.push(Entry {
+            known,
+            name_start,
+            name_end: value_start,
+            value_start,
+            value_end: end,
+            is_line: false,
+        });
     }
 
     /// Adds a field as two ranges of a text that [`fill`](Self::fill) brings: so a codec copies a head
-    /// once, not field by field.
+    /// once, not field by field. `is_line`: it stands there just as we would write it, CRLF behind it.
     #[inline]
-    pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>) {
+    pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>, is_line: bool) {
         // `fill` takes no text that is too long for this.
         let place = |at: usize| at as u32;
         self.entries.push(Entry {
@@ -224,6 +233,7 @@ impl Fields {
             name_end: place(name.end),
             value_start: place(value.start),
             value_end: place(value.end),
+            is_line,
         });
     }
 
@@ -267,7 +277,7 @@ impl Fields {
     /// The first value of this kind.
     #[must_use]
     pub fn first(&self, known: Known) -> Option<&[u8]> {
-        self.iter().find(|field| field.known == known).map(|field| field.value)
+        self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value(&self.bytes))
     }
 
     /// The first value under this name, in any case.
@@ -278,7 +288,7 @@ impl Fields {
 
     /// Every value of this kind, in order.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |field| field.known == known).map(|field| field.value)
+        self.entries.iter().filter(move |entry| entry.known == known).map(|entry| entry.value(&self.bytes))
     }
 
     /// Every field, in order.
@@ -289,14 +299,19 @@ impl Fields {
 
 impl Entry {
     fn read<'a>(&self, bytes: &'a [u8]) -> Field<'a> {
-        let slice = |start: u32, end: u32| bytes.get(start as usize..end as usize).unwrap_or_default();
-        let (name, value) = (slice(self.name_start, self.name_end), slice(self.value_start, self.value_end));
-        let line = slice(self.name_start, self.value_end.saturating_add(2));
-        let is_ours = self.value_start == self.name_end + 2
-            && line.ends_with(END)
-            && line.get(name.len()..).is_some_and(|rest| rest.starts_with(SEPARATOR));
-        Field { known: self.known, name, value, line: if is_ours { line } else { b"" } }
+        let line = if self.is_line { slice(bytes, self.name_start, self.value_end + END.len() as u32) } else { b"" };
+        let name = slice(bytes, self.name_start, self.name_end);
+        Field { known: self.known, name, value: self.value(bytes), line }
     }
+
+    fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        slice(bytes, self.value_start, self.value_end)
+    }
+}
+
+#[inline]
+fn slice(bytes: &[u8], start: u32, end: u32) -> &[u8] {
+    bytes.get(start as usize..end as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -358,8 +373,8 @@ mod tests {
     #[test]
     fn ranges_read_from_the_text_that_fills_them() {
         let mut fields = Fields::default();
-        fields.push_range(Known::Host, 1..5, 7..8);
-        fields.push_range(Known::Other, 9..10, 99..100);
+        fields.push_range(Known::Host, 1..5, 7..8, false);
+        fields.push_range(Known::Other, 9..10, 99..100, false);
         fields.fill(b" Host: a X");
         fields.push("Y", "z");
         let read: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
@@ -367,18 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_whole_only_where_we_would_write_it_so() {
-        let text = b"A: b\r\nC:d\r\nE:  f\r\nG: h \r\nI: \r\nK: l\r\n";
+    fn a_line_is_kept_beside_its_parts() {
         let mut fields = Fields::default();
-        for (name, value) in
-            [(0..1, 3..4), (6..7, 8..9), (11..12, 15..16), (18..19, 21..22), (25..26, 28..28), (30..31, 33..34)]
-        {
-            fields.push_range(Known::Other, name, value);
-        }
-        fields.fill(text);
-        fields.push("M", "n");
+        fields.push_range(Known::Other, 0..1, 3..4, true);
+        fields.push_range(Known::Other, 6..7, 8..9, false);
+        fields.fill(b"A: b\r\nC:d\r\n");
+        fields.push("E", "f");
         let lines: Vec<_> = fields.iter().map(|field| field.line).collect();
-        assert_eq!(lines, [&b"A: b\r\n"[..], b"", b"", b"", b"I: \r\n", b"K: l\r\n", b""]);
+        assert_eq!(lines, [&b"A: b\r\n"[..], b"", b""]);
         let line = FieldLine::new(b"Via", b"1.1 a");
         assert_eq!(line.field(), Field { known: Known::Via, name: b"Via", value: b"1.1 a", line: b"Via: 1.1 a\r\n" });
     }

@@ -61,7 +61,12 @@ impl HeaderRules {
     /// Whether the peer's field is dropped or replaced: for whoever writes a message straight from
     /// another one's fields and then appends [`HeaderRules::appended`].
     #[must_use]
+    #[inline]
     pub fn is_changed(&self, field: Field<'_>) -> bool {
+        !self.is_empty() && self.is_set_or_removed(field)
+    }
+
+    fn is_set_or_removed(&self, field: Field<'_>) -> bool {
         self.set.iter().chain(&self.remove).any(|rule| rule.names(field.known, field.name))
     }
 

@@ -188,7 +188,7 @@ fn split_authority(authority: &[u8]) -> Result<(Cow<'_, str>, Option<u16>), Targ
     }
     let host_end = match authority.first() {
         Some(b'[') => memchr::memchr(b']', authority).ok_or(TargetFault::Host)? + 1,
-        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
+        _ => authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at(host_end);
     let port = match rest.split_first() {

@@ -56,6 +56,7 @@ pub fn request(input: &[u8]) {
         assert_eq!((read.expects_continue, read.upgrade), (found.expects_continue, found.upgrade));
         assert_eq!((again.method_name(), &again.target), (head.method_name(), &head.target));
         assert!(pairs(&again.fields).eq(pairs(&head.fields)));
+        assert_lines(&head.fields);
     }
 }
 
@@ -100,6 +101,7 @@ fn response_to(method: Method, input: &[u8]) {
         assert_eq!((read.framing, read.persistent, read.interim), (found.framing, found.persistent, found.interim));
         assert_eq!(again.status, head.status);
         assert!(pairs(&again.fields).eq(pairs(&head.fields)));
+        assert_lines(&head.fields);
     }
 }
 
@@ -202,6 +204,13 @@ fn write_fields(out: &mut Vec<u8>, fields: &Fields) {
         write_line(out, field);
     }
     end_head(out);
+}
+
+/// A line that is copied whole says what its parts say.
+fn assert_lines(fields: &Fields) {
+    for field in fields.iter().filter(|field| !field.line.is_empty()) {
+        assert_eq!(field.line, [field.name, b": ", field.value, b"\r\n"].concat());
+    }
 }
 
 fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -226,7 +226,7 @@ impl BodyDecoder {
         let mut cursor = Cursor::new(&trailers.line);
         match cursor.field_line()? {
             Some(Line::End) => self.state = State::Done,
-            Some(Line::Field { known, name, value }) => {
+            Some(Line::Field { known, name, value, is_line: _ }) => {
                 trailers.count += 1;
                 if trailers.count > MAX_TRAILER_FIELDS {
                     return Err(BodyFault::TrailersTooLarge);

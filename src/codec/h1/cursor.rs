@@ -15,7 +15,8 @@ pub(super) struct Cursor<'a> {
 /// One line of a field section.
 pub(super) enum Line {
     /// A field; the ranges are places in the cursor's bytes, the value without blanks around it.
-    Field { known: Known, name: Range<usize>, value: Range<usize> },
+    /// `is_line`: just one blank stood there, before it.
+    Field { known: Known, name: Range<usize>, value: Range<usize>, is_line: bool },
     /// The empty line behind the last field.
     End,
 }
@@ -115,11 +116,13 @@ impl<'a> Cursor<'a> {
         }
         let line = self.at;
         self.at += end + 2;
+        let whole = end;
         while end > start && rest.get(end - 1).is_some_and(is_blank) {
             end -= 1;
         }
         let known = Known::of(rest.get(..name_end).unwrap_or_default());
-        Ok(Some(Line::Field { known, name: line..line + name_end, value: line + start..line + end }))
+        let is_line = end == whole && start == name_end + 2 && rest.get(name_end + 1) == Some(&b' ');
+        Ok(Some(Line::Field { known, name: line..line + name_end, value: line + start..line + end, is_line }))
     }
 
     /// A line that has no colon behind a name, but `byte`.

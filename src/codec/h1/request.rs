@@ -55,10 +55,10 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let (mut host, mut expects_continue, mut upgrade, mut h2c) = (None, false, false, false);
     loop {
-        let (known, name, value) = match cursor.field_line()? {
+        let (known, name, value, is_line) = match cursor.field_line()? {
             None => return Ok(None),
             Some(Line::End) => break,
-            Some(Line::Field { known, name, value }) => (known, name, value),
+            Some(Line::Field { known, name, value, is_line }) => (known, name, value, is_line),
         };
         if head.fields.len() == limits.fields {
             return Err(RequestFault::TooManyFields);
@@ -78,7 +78,7 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
             Known::Expect => expects_continue |= read_expect(head.version, text)?,
             _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
         }
-        head.fields.push_range(known, name, value);
+        head.fields.push_range(known, name, value, is_line);
     }
     head.fields.fill(cursor.slice(0..cursor.at()));
     settle_authority(&target, host, head)?;

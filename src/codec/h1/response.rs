@@ -61,10 +61,10 @@ fn read(
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let mut keep_alive_timeout = None;
     loop {
-        let (known, name, value) = match cursor.field_line()? {
+        let (known, name, value, is_line) = match cursor.field_line()? {
             None => return Ok(None),
             Some(Line::End) => break,
-            Some(Line::Field { known, name, value }) => (known, name, value),
+            Some(Line::Field { known, name, value, is_line }) => (known, name, value, is_line),
         };
         if head.fields.len() == limits.fields {
             return Err(ResponseFault::TooManyFields);
@@ -77,7 +77,7 @@ fn read(
             Known::KeepAlive => keep_alive_timeout = keep_alive_timeout.or_else(|| read_keep_alive(text)),
             _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
         }
-        head.fields.push_range(known, name, value);
+        head.fields.push_range(known, name, value, is_line);
     }
     head.fields.fill(cursor.slice(0..cursor.at()));
 

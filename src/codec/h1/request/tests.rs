@@ -442,3 +442,12 @@ fn statuses() {
         assert_eq!(fault.status(), status, "{fault}");
     }
 }
+
+#[test]
+fn lines_that_we_would_write_otherwise_are_not_copied() {
+    let mut head = RequestHead::default();
+    let text = b"GET / HTTP/1.1\r\nHost: a\r\nA:b\r\nC:  d\r\nE: f \r\nG:\th\r\nI: \r\nK: l m\r\nN:\r\n\r\n";
+    parse_request(text, &HeadLimits { fields: 8, ..LIMITS }, &mut head).unwrap().unwrap();
+    let lines: Vec<_> = head.fields.iter().map(|field| field.line).collect();
+    assert_eq!(lines, [&b"Host: a\r\n"[..], b"", b"", b"", b"", b"I: \r\n", b"K: l m\r\n", b""]);
+}
