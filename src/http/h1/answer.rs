@@ -132,6 +132,8 @@ struct Sending {
     /// Whether the chunk that goes out still needs its end.
     open_chunk: bool,
     over: bool,
+    /// What the body met, told when all that came before it has gone out.
+    fault: Option<SendFault>,
     bytes: u64,
     /// Waits while the client takes nothing.
     pace: Pace,
@@ -147,6 +149,7 @@ impl Sending {
             direct: 0,
             open_chunk: false,
             over: matches!(answer.delimited, Delimited::Not(_)),
+            fault: None,
             bytes: 0,
             pace,
         }
@@ -165,17 +168,20 @@ impl Sending {
                 return Poll::Pending;
             }
             // What is at hand goes out together: head, chunk size and payload in one call.
-            if self.direct == 0 && !self.over && self.out.len() - self.sent < GATHERED {
-                if let Poll::Ready(more) = self.poll_next(cx, connection, body) {
-                    more?;
-                    if self.direct == 0 && !self.over {
-                        continue;
-                    }
-                } else if self.sent == self.out.len() {
-                    return self.poll_rest(cx, connection);
+            let gathers = self.direct == 0 && !self.over && self.fault.is_none();
+            if gathers && self.out.len() - self.sent < GATHERED {
+                match self.poll_next(cx, connection, body) {
+                    Poll::Ready(Ok(())) if self.direct == 0 && !self.over => continue,
+                    // A client that hears nothing at all may take its request for unread.
+                    Poll::Ready(Err(fault)) => self.fault = Some(fault),
+                    Poll::Pending if self.sent == self.out.len() => return self.poll_rest(cx, connection),
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
             }
             ready!(self.poll_write(cx, connection, body))?;
+            if let Some(fault) = self.fault.take() {
+                return Poll::Ready(Err(fault));
+            }
             if self.over && self.sent == self.out.len() {
                 return match connection.stream.poll_flush(cx) {
                     Poll::Ready(result) => Poll::Ready(result.map_err(|_| SendFault::Client)),
