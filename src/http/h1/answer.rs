@@ -129,6 +129,8 @@ struct Sending {
     sent: usize,
     /// Payload at the front of the body's data that goes out behind `out`.
     direct: usize,
+    /// Payload inside `out`.
+    copied: u64,
     /// Whether the chunk that goes out still needs its end.
     open_chunk: bool,
     over: bool,
@@ -147,6 +149,7 @@ impl Sending {
             out,
             sent,
             direct: 0,
+            copied: 0,
             open_chunk: false,
             over: matches!(answer.delimited, Delimited::Not(_)),
             fault: None,
@@ -253,7 +256,7 @@ impl Sending {
                     self.out.extend_from_slice(h1::CHUNK_END);
                 }
                 body.consume(n);
-                self.bytes += n as u64;
+                self.copied += n as u64;
             }
         } else {
             self.over = true;
@@ -299,6 +302,7 @@ impl Sending {
             self.direct -= n - head;
             self.bytes += (n - head) as u64;
         }
+        self.bytes += std::mem::take(&mut self.copied);
         self.out.clear();
         self.sent = 0;
         if self.open_chunk {
@@ -395,5 +399,26 @@ mod tests {
         .unwrap();
         assert_eq!(reading.join().unwrap(), LENGTH);
         assert!(most <= 2 << 20, "{most} bytes in one turn");
+    }
+
+    #[tokio::test]
+    async fn only_what_the_client_took_is_counted() {
+        for (room, took) in [(2, 0), (16, 5)] {
+            let (ours, _theirs) = tokio::io::duplex(room);
+            let mut connection = H1Body::new(Stream::Memory(ours));
+            let mut body = Body::Bytes("small".into());
+            let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(5)) };
+            let answer = Answer::new(&response, &RequestHead::default(), true);
+            let mut out = Scratch::new();
+            out.extend_from_slice(b"head: ");
+            let pace = Pace::new(Duration::from_secs(60), 0);
+            let mut sending = Sending::new(answer, &mut connection, out, pace);
+            poll_fn(|cx| {
+                let _ = sending.poll(cx, &mut connection, &mut body);
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(sending.bytes, took, "room for {room}");
+        }
     }
 }
