@@ -54,6 +54,23 @@ fn a_server_that_keeps_dying_costs_one_retry_and_then_a_502() {
     assert!(haechi.logged("/a")["error"].is_string());
 }
 
+#[test]
+fn what_came_of_a_small_answer_goes_out_before_it_breaks() {
+    let origin = Origin::start(|_, wire| {
+        let whole = answer(200, "1234567890");
+        let _ = wire.send(&whole[..whole.len() - 3]);
+        Next::Close
+    });
+    let haechi = Haechi::plan(PROXY).with("origin", origin.address).start();
+    for at in 0..50 {
+        let mut wire = Wire::connect(haechi.at("http")).unwrap();
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let heard = wire.read_to_end().unwrap();
+        // Who hears nothing at all may send the request again.
+        assert!(heard.ends_with(b"\r\n\r\n1234567"), "answer {at}: {:?}", String::from_utf8_lossy(&heard));
+    }
+}
+
 const PAIR: &str = r#"
 [listener.http]
 bind = ["@http"]

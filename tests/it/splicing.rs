@@ -33,7 +33,12 @@ fn in_odd_pieces() -> Origin {
 
 /// One thread, which reads nothing ahead of a slow client.
 fn single(origin: &Origin) -> Haechi {
-    let text = PROXY.replace("upstream = \"was\" }", "upstream = \"was\", read_ahead = 0 }");
+    ahead(origin, "0")
+}
+
+/// One thread, which reads so much ahead of a slow client.
+fn ahead(origin: &Origin, most: &str) -> Haechi {
+    let text = PROXY.replace("upstream = \"was\" }", &format!("upstream = \"was\", read_ahead = {most} }}"));
     Haechi::plan(&format!("{text}\n[process]\nworkers = 1\n")).with("origin", origin.address).start()
 }
 
@@ -99,6 +104,19 @@ fn a_slow_client_misses_nothing_and_keeps_a_pipe_meanwhile() {
     assert_eq!(ends(&haechi), at_rest + 2, "empty pipes are used again");
     for wire in [&mut first, &mut second] {
         assert!(wire.read_response("GET").unwrap().body == pattern(LARGE));
+    }
+}
+
+#[test]
+fn what_was_read_ahead_stands_behind_what_is_in_the_pipe() {
+    let origin = in_odd_pieces();
+    let haechi = ahead(&origin, "\"600KiB\"");
+    let mut client = slow(&haechi);
+    for _ in 0..3 {
+        let response = client.read_response("GET").unwrap();
+        let differs = response.body.iter().zip(pattern(LARGE)).position(|(got, sent)| *got != sent);
+        assert_eq!((response.body.len(), differs), (LARGE, None));
+        client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
 }
 

@@ -129,9 +129,13 @@ struct Sending {
     sent: usize,
     /// Payload at the front of the body's data that goes out behind `out`.
     direct: usize,
+    /// Payload inside `out`.
+    copied: u64,
     /// Whether the chunk that goes out still needs its end.
     open_chunk: bool,
     over: bool,
+    /// What the body met, told when all that came before it has gone out.
+    fault: Option<SendFault>,
     bytes: u64,
     /// Waits while the client takes nothing.
     pace: Pace,
@@ -145,8 +149,10 @@ impl Sending {
             out,
             sent,
             direct: 0,
+            copied: 0,
             open_chunk: false,
             over: matches!(answer.delimited, Delimited::Not(_)),
+            fault: None,
             bytes: 0,
             pace,
         }
@@ -165,17 +171,20 @@ impl Sending {
                 return Poll::Pending;
             }
             // What is at hand goes out together: head, chunk size and payload in one call.
-            if self.direct == 0 && !self.over && self.out.len() - self.sent < GATHERED {
-                if let Poll::Ready(more) = self.poll_next(cx, connection, body) {
-                    more?;
-                    if self.direct == 0 && !self.over {
-                        continue;
-                    }
-                } else if self.sent == self.out.len() {
-                    return self.poll_rest(cx, connection);
+            let gathers = self.direct == 0 && !self.over && self.fault.is_none();
+            if gathers && self.out.len() - self.sent < GATHERED {
+                match self.poll_next(cx, connection, body) {
+                    Poll::Ready(Ok(())) if self.direct == 0 && !self.over => continue,
+                    // A client that hears nothing at all may take its request for unread.
+                    Poll::Ready(Err(fault)) => self.fault = Some(fault),
+                    Poll::Pending if self.sent == self.out.len() => return self.poll_rest(cx, connection),
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
             }
             ready!(self.poll_write(cx, connection, body))?;
+            if let Some(fault) = self.fault.take() {
+                return Poll::Ready(Err(fault));
+            }
             if self.over && self.sent == self.out.len() {
                 return match connection.stream.poll_flush(cx) {
                     Poll::Ready(result) => Poll::Ready(result.map_err(|_| SendFault::Client)),
@@ -247,7 +256,7 @@ impl Sending {
                     self.out.extend_from_slice(h1::CHUNK_END);
                 }
                 body.consume(n);
-                self.bytes += n as u64;
+                self.copied += n as u64;
             }
         } else {
             self.over = true;
@@ -293,6 +302,7 @@ impl Sending {
             self.direct -= n - head;
             self.bytes += (n - head) as u64;
         }
+        self.bytes += std::mem::take(&mut self.copied);
         self.out.clear();
         self.sent = 0;
         if self.open_chunk {
@@ -389,5 +399,26 @@ mod tests {
         .unwrap();
         assert_eq!(reading.join().unwrap(), LENGTH);
         assert!(most <= 2 << 20, "{most} bytes in one turn");
+    }
+
+    #[tokio::test]
+    async fn only_what_the_client_took_is_counted() {
+        for (room, took) in [(2, 0), (16, 5)] {
+            let (ours, _theirs) = tokio::io::duplex(room);
+            let mut connection = H1Body::new(Stream::Memory(ours));
+            let mut body = Body::Bytes("small".into());
+            let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(5)) };
+            let answer = Answer::new(&response, &RequestHead::default(), true);
+            let mut out = Scratch::new();
+            out.extend_from_slice(b"head: ");
+            let pace = Pace::new(Duration::from_secs(60), 0);
+            let mut sending = Sending::new(answer, &mut connection, out, pace);
+            poll_fn(|cx| {
+                let _ = sending.poll(cx, &mut connection, &mut body);
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(sending.bytes, took, "room for {room}");
+        }
     }
 }
