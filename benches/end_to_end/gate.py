@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import base
 import machine
 import meter
 from contenders import Fault, Task
 from contenders.haechi import Haechi
-from lockstep import Lockstep, origin
+from lockstep import Lockstep, listening, origin
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
@@ -28,6 +29,7 @@ FOLDER = TARGET / "gate"
 MOST = 0.03  # what a request may grow by
 LENGTH = 1024
 FILE = "1k.bin"
+REST = 3  # seconds for which it is watched doing nothing
 PATHS = {"proxy": f"/b/{LENGTH}", "static": f"/{FILE}"}
 
 
@@ -37,7 +39,8 @@ def main():
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="count the head N times: how much does it vary?")
     options = parser.parse_args()
     # What was started is ended before this is.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     chosen = base.choose(ROOT, options.base)
     if chosen.warning:
         print(f"\n!!! instruction gate: {chosen.warning}\n", file=sys.stderr, flush=True)
@@ -100,17 +103,16 @@ def counts_of_base(commit):
     kept = FOLDER / f"{commit}-{toolchain()}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(kept.read_text())
-    source = FOLDER / "base"
+    # The binary lies away from where everybody looks for the head's.
+    source, binary = FOLDER / "base", FOLDER / "haechi-base"
     shutil.rmtree(source, ignore_errors=True)
     base.export(ROOT, commit, source)
     try:
-        # Away from where everybody looks for the head's.
-        binary = FOLDER / "haechi-base"
         shutil.move(build(source), binary)
         counts = count(binary)
-        binary.unlink()
     finally:
         shutil.rmtree(source, ignore_errors=True)
+        binary.unlink(missing_ok=True)
     kept.write_text(json.dumps(counts))
     return counts
 
@@ -142,6 +144,7 @@ def build(source):
 def count(binary):
     """Instructions of a request on each path, and the functions that they are spent in."""
     counts = {}
+    by_second = at_rest(binary)
     for path, target in PATHS.items():
         with contextlib.ExitStack() as stack:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
@@ -158,9 +161,25 @@ def count(binary):
                 return done
 
             per_request = meter.instructions(Haechi(binary), task, folder, machine.PROXY_CPU, run_load)
+            # What is done by the clock is more of it the busier the machine is.
+            per_request -= by_second * load.seconds / done["done"]
             functions = {name: found / done["done"] for name, found in meter.by_function(folder)}
             counts[path] = {"instructions": per_request, "functions": functions}
     return counts
+
+
+def at_rest(binary):
+    """Instructions of a second in which nobody asks."""
+
+    def rest(running, _):
+        listening(running)
+        time.sleep(REST)
+        return {"done": REST}
+
+    with tempfile.TemporaryDirectory(prefix="gate-") as folder:
+        folder = pathlib.Path(folder)
+        task = Task(static=True, plain="127.0.0.1:0", documents=folder)
+        return meter.instructions(Haechi(binary), task, folder, machine.PROXY_CPU, rest)
 
 
 if __name__ == "__main__":

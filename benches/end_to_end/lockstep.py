@@ -1,5 +1,5 @@
-"""One client and one origin that take turns with what is between them: the same instructions each
-time, whatever else runs on the machine."""
+"""One client and one origin that take turns with what is between them: each request takes the same
+instructions, whatever else runs on the machine."""
 
 import contextlib
 import os
@@ -26,6 +26,7 @@ class Lockstep:
         self.request = f"GET {path} HTTP/1.1\r\n{FIELDS}\r\n".encode()
         self.length = length
         self.stream = None
+        self.seconds = 0  # that the last run took
 
     def __enter__(self):
         return self
@@ -38,6 +39,7 @@ class Lockstep:
         if not self.stream:
             self.stream = socket.create_connection(listening(running), PATIENCE)
             self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begin = time.monotonic()
         for _ in range(requests):
             self.stream.sendall(self.request)
             answer = b""
@@ -48,6 +50,7 @@ class Lockstep:
                 answer += got
             if not answer.startswith(b"HTTP/1.1 200 ") or len(answer) != end + 4 + self.length:
                 raise Fault(f"a wrong answer: {answer[:80]}")
+        self.seconds = time.monotonic() - begin
         return requests
 
 

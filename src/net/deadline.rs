@@ -102,6 +102,11 @@ impl Deadline {
         self.rest(after, tag, UNUSED_DISPLACED_AFTER);
     }
 
+    /// Until it is set anew it fires when it would, but not to make room: the connection is in use.
+    pub fn keep_place(&self) {
+        self.0.displaceable.set(NEVER);
+    }
+
     fn rest(&self, after: Duration, tag: Tag, displaced_after: u64) {
         self.set(after);
         self.0.idle.set(Some(tag));

@@ -195,3 +195,20 @@ fn fields_that_look_like_framing_are_refused() {
     }
     assert!(origin.arrivals().is_empty(), "{:?}", origin.arrivals());
 }
+
+#[test]
+fn a_connection_with_open_streams_is_not_at_rest() {
+    let origin = Origin::start(|_, wire| {
+        pace(Duration::from_secs(12));
+        wire.send(answer(200, "late")).map_or(Next::Close, |()| Next::Keep)
+    });
+    let haechi = before(&origin, "limits = { connections = 8 }", PROXIED);
+    let mut clients: Vec<_> = (0..8).map(|_| Frames::connect(&haechi)).collect();
+    clients.iter_mut().for_each(|client| client.get(1));
+    pace(Duration::from_millis(10_500));
+    assert!(Wire::connect(haechi.at("http")).unwrap().is_closed(), "there is no place");
+    assert_eq!(haechi.metric("haechi_connections_displaced_total", &[]), Some(0.0));
+    for client in &mut clients {
+        assert_eq!(client.next_of(HEADERS).expect("an answer").status(), Some(200));
+    }
+}

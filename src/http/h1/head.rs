@@ -41,7 +41,11 @@ pub(super) async fn rest(connection: &mut H1Body, patience: Duration, tag: Tag, 
         connection.receive_deadline.set_idle(patience, tag);
     }
     match poll_fn(|cx| poll_more(cx, connection)).await {
-        Some(Ok(1..)) => Rest::Over,
+        Some(Ok(1..)) => {
+            // An exchange makes no room.
+            connection.receive_deadline.clear();
+            Rest::Over
+        }
         Some(Ok(0) | Err(_)) => Rest::Closed,
         None => Rest::TimedOut,
     }

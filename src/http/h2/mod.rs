@@ -106,6 +106,7 @@ async fn drive(
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     shared.open.set(shared.open.get() + 1);
+                    shared.idle.keep_place();
                     lane::serve(Stream { open: Open(Rc::clone(shared)), request, respond });
                     return Poll::Ready(Next::Stream);
                 }
@@ -198,6 +199,9 @@ impl Shared {
     fn rest(&self) {
         let patience = if self.leaving.get() { GOODBYE } else { self.worker.rest(self.patience) };
         self.idle.set_idle(patience, Tag(self.listener.0));
+        if self.open.get() > 0 {
+            self.idle.keep_place();
+        }
     }
 
     fn peer(&self, generation: u64, listener: &Listener) -> Rc<Peer> {

@@ -3,7 +3,7 @@
 use super::haechi;
 use crate::harness::haechi::PROXY;
 use crate::harness::siege::{all_gone, cpu_ticks, in_time, resident_kib};
-use crate::harness::{Client, Haechi, Origin, Wire, eventually, get, pace};
+use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, pace};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -92,6 +92,25 @@ fn a_full_house_ends_those_that_rest_and_takes_the_newcomer() {
         assert_eq!(kept.get("/").status, 200, "a connection that is in use goes on");
         drop((kept, resting));
         all_gone(&haechi);
+    }
+}
+
+#[test]
+fn who_waits_for_an_answer_is_not_at_rest() {
+    let origin = Origin::start(|_, wire| {
+        pace(Duration::from_secs(3));
+        wire.send(answer(200, "late")).map_or(Next::Close, |()| Next::Keep)
+    });
+    let (haechi, http) = haechi(&origin, "limits = { connections = 16 }", "");
+    let mut waiting: Vec<Wire> = (0..16).map(|_| Wire::connect(http).unwrap()).collect();
+    for wire in &mut waiting {
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    pace(Duration::from_millis(1200));
+    assert!(Wire::connect(http).unwrap().is_closed(), "there is no place");
+    assert_eq!(haechi.metric("haechi_connections_displaced_total", &[]), Some(0.0));
+    for wire in &mut waiting {
+        assert_eq!(wire.read_response("GET").unwrap().status, 200);
     }
 }
 
