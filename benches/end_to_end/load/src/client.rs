@@ -157,6 +157,8 @@ struct Connection {
 
 /// How a turn of a connection ended.
 enum Turn {
+    /// There is nothing to read.
+    Empty,
     Waiting,
     Answered,
     Broken,
@@ -224,14 +226,12 @@ impl Load<'_> {
             let Some(connection) = &mut self.connections[event.key] else { break };
             let (turn, is_drained) = connection.receive(&mut self.buffer, &mut self.figures);
             match turn {
+                Turn::Empty => break,
                 Turn::Waiting => {}
                 Turn::Answered => self.finish(event.key),
                 Turn::Broken => self.fail(event.key),
             }
             if is_drained && !event.is_ending() {
-                break;
-            }
-            if is_drained && matches!(turn, Turn::Waiting) {
                 break;
             }
         }
@@ -333,7 +333,7 @@ impl Connection {
         let count = match recv(&self.socket, &mut buffer[..room], flags) {
             Ok((_, 0)) => return (Turn::Broken, true),
             Ok((_, count)) => count,
-            Err(Errno::AGAIN) => return (Turn::Waiting, true),
+            Err(Errno::AGAIN) => return (Turn::Empty, true),
             Err(_) => return (Turn::Broken, true),
         };
         let turn = match &mut self.answer {
