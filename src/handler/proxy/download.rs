@@ -69,6 +69,8 @@ pub struct UpstreamBody<'s> {
     patience: Duration,
     waiting: bool,
     received: u64,
+    /// Whether what goes on may be read in large pieces.
+    large: bool,
     /// What reading ahead met, told when the client has all that came before it.
     fault: Option<DownloadFault>,
     /// What may not stand in the trailer section.
@@ -106,6 +108,7 @@ impl<'s> UpstreamBody<'s> {
             patience: lease.patience(),
             waiting: false,
             received: 0,
+            large: true,
             fault: None,
             hop: HopNames::default(),
             lease: Some(lease),
@@ -122,6 +125,10 @@ impl<'s> UpstreamBody<'s> {
     /// Says that the body goes to a plain socket: what the server sends on such a one need not be copied.
     pub(crate) fn allow_pipe(&mut self) {
         self.pipes = true;
+    }
+
+    pub(crate) fn allow_large(&mut self, large: bool) {
+        self.large = large;
     }
 
     /// What goes out before [`data`](Self::data) by way of the kernel.
@@ -242,7 +249,7 @@ impl<'s> UpstreamBody<'s> {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DownloadFault>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(())) };
         let connection = &mut lease.connection;
-        let wanted = if self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
+        let wanted = if self.large && self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
         if connection.input.is_empty() && connection.input.capacity() < wanted {
             connection.input = Buffer::with_capacity(wanted);
         }

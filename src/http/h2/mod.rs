@@ -26,7 +26,7 @@ use crate::codec::h2::{self as request, StreamFault};
 use crate::handler::Body;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
-use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag};
+use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag, Unsent};
 use crate::serve::{self, Ended, Inquiry, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
@@ -39,8 +39,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that were reset and that the crate still remembers; more end the connection
 /// (CVE-2023-44487).
 const MOST_RESET: usize = 20;
-/// Bytes that wait in the crate for a client's window, for each stream.
+/// Bytes of one stream that wait in the crate for the client; those of all are [`Unsent`].
 const SEND_BUFFER: usize = 256 * 1024;
+/// Streams of a connection beside which bodies are read in large pieces, and ahead of the client.
+const FEW: u32 = 4;
 
 /// What the streams of a connection share.
 struct Shared {
@@ -51,6 +53,8 @@ struct Shared {
     /// The client as forwarding sees it, and by the snapshot of which generation.
     peer: RefCell<(u64, Rc<Peer>)>,
     open: Cell<u32>,
+    /// What the streams have handed over.
+    unsent: Unsent,
     /// Whether the client was told to go.
     leaving: Cell<bool>,
     /// How long the connection may rest.
@@ -71,6 +75,7 @@ pub async fn serve(accepted: Accepted) {
         peer: RefCell::new((snapshot.generation, Rc::new(Peer::new(client.peer.ip(), &listener.trusted_proxies)))),
         client,
         open: Cell::new(0),
+        unsent: Unsent::default(),
         leaving: Cell::new(false),
         patience: listener.timeouts.idle,
         idle: Deadline::default(),
@@ -208,6 +213,12 @@ impl Shared {
         Rc::clone(&known.1)
     }
 
+    /// Whether a stream may hold much. Whoever does was let when there were few, so there are never
+    /// more of them than that, however many streams follow.
+    fn has_few_streams(&self) -> bool {
+        self.open.get() <= FEW
+    }
+
     fn cells(&self) -> &ListenerCells {
         self.cells.of(self.worker.local.thread)
     }
@@ -289,7 +300,7 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
             cells.upgrades.add(1);
         }
         let opened = answer::tunnel_head(&response.head, listener, &exchange);
-        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel).await;
+        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel, &shared.unsent).await;
         if moved.timed_out {
             cells.timed_out(Phase::Tunnel);
         }
@@ -297,7 +308,7 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
         serve::finish(worker, listener, &exchange, head, &ended);
         return;
     }
-    let sent = answer::send(&mut body, &mut response, head, listener, &exchange).await;
+    let sent = answer::send(&mut body, &mut response, head, listener, &exchange, shared).await;
     let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
