@@ -26,7 +26,7 @@ use crate::handler::Body;
 use crate::head::{RequestHead, Version};
 use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
 use crate::net::{Client, Tag};
-use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
+use crate::serve::{self, Ended, Inquiry, Matched, Refusal, Worker};
 use crate::snapshot::{Listener, ListenerId, Place, Snapshot};
 use crate::telemetry::Phase;
 use answer::Answer;
@@ -249,7 +249,7 @@ impl<'s> Turn<'_, 's> {
     }
 
     async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {
-        let mut response = serve::refuse(self.worker, self.snapshot, None, &mut self.exchange, refusal);
+        let mut response = serve::refuse(self.worker, self.snapshot, Matched::default(), &mut self.exchange, refusal);
         let answer = Answer::new(&response, head, false);
         let out = answer.head(&response, self.listener, &self.exchange);
         let sent = answer.send(self.connection, &mut response.body, out, self.listener.send_pace()).await;

@@ -27,7 +27,7 @@ use crate::handler::Body;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
 use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag, Unsent};
-use crate::serve::{self, Ended, Inquiry, Worker};
+use crate::serve::{self, Ended, Inquiry, Matched, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
 use wire::Wire;
@@ -292,7 +292,7 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
         }
         Err(fault) => {
             cells.refused_heads.count(fault.name());
-            serve::refuse(worker, &snapshot, None, &mut exchange, &serve::Refusal::Stream(fault))
+            serve::refuse(worker, &snapshot, Matched::default(), &mut exchange, &serve::Refusal::Stream(fault))
         }
     };
     if let Body::Tunnel(lease) = response.body {
