@@ -9,7 +9,7 @@ mod worker;
 
 pub use load::Overload;
 pub use refusal::{Fault, Refusal};
-pub use worker::{Ended, OpenConnection, Worker, finish};
+pub use worker::{Ended, OpenConnection, Underway, Worker};
 
 use crate::codec::h2::StreamFault;
 use crate::handler::proxy::Forward;

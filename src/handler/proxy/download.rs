@@ -138,9 +138,9 @@ impl<'s> UpstreamBody<'s> {
 
     pub(crate) fn length(&self) -> Option<u64> {
         match self.framing {
-            Framing::None => Some(0),
             Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
+            // An answer to HEAD, or a 304: what it would be long is not known here.
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
         }
     }
 

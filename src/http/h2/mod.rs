@@ -27,7 +27,7 @@ use crate::handler::Body;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
 use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag, Unsent};
-use crate::serve::{self, Ended, Inquiry, Matched, Worker};
+use crate::serve::{self, Ended, Inquiry, Matched, Underway, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
 use wire::Wire;
@@ -276,8 +276,10 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
     let cells = listener.cells(worker.local.thread);
     cells.h2_streams.add(1);
     let peer = shared.peer(snapshot.generation, listener);
-    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, Instant::now());
+    let exchange = Exchange::new(worker.local.thread, &shared.client, &peer, Instant::now());
     let (understood, body) = understand(request, listener, head);
+    let head = &*head;
+    let mut underway = Underway::new(worker, listener, exchange, head);
     let declared = request::declared_length(head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());
@@ -288,32 +290,35 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
                 body.hold();
             }
             let inquiry = Inquiry { head, upgrade };
-            serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
+            serve::answer(worker, &snapshot, listener, &mut underway.exchange, inquiry, &mut RequestBody::H2(&mut body))
+                .await
         }
         Err(fault) => {
             cells.refused_heads.count(fault.name());
-            serve::refuse(worker, &snapshot, Matched::default(), &mut exchange, &serve::Refusal::Stream(fault))
+            serve::refuse(worker, &snapshot, Matched::default(), &mut underway.exchange, &serve::Refusal::Stream(fault))
         }
     };
     if let Body::Tunnel(lease) = response.body {
-        if let Some((_, cells)) = exchange.site {
+        if let Some((_, cells)) = underway.exchange.site {
             cells.upgrades.add(1);
         }
-        let opened = answer::tunnel_head(&response.head, listener, &exchange);
+        underway.status = 200;
+        let opened = answer::tunnel_head(&response.head, listener, &underway.exchange);
         let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel, &shared.unsent).await;
         if moved.timed_out {
             cells.timed_out(Phase::Tunnel);
         }
         let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
-        serve::finish(worker, listener, &exchange, head, &ended);
+        underway.finish(&ended);
         return;
     }
-    let sent = answer::send(&mut body, &mut response, head, listener, &exchange, shared).await;
+    underway.status = response.head.status;
+    let sent = answer::send(&mut body, &mut response, head, listener, &underway.exchange, shared).await;
     let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
     }
-    serve::finish(worker, listener, &exchange, head, &ended);
+    underway.finish(&ended);
     worker.local.keep_head(response.head);
     drop(response.body);
     if sent.fault.is_none() && !RequestBody::H2(&mut body).is_over() {
