@@ -9,7 +9,7 @@ mod worker;
 
 pub use load::Overload;
 pub use refusal::{Fault, Refusal};
-pub use worker::{Ended, OpenConnection, Worker, finish};
+pub use worker::{Ended, OpenConnection, Underway, Worker};
 
 use crate::codec::h2::StreamFault;
 use crate::handler::proxy::Forward;
@@ -17,7 +17,7 @@ use crate::handler::{Handler, Response, fixed, redirect, static_files};
 use crate::head::RequestHead;
 use crate::message::upgrade::offered;
 use crate::message::{Exchange, RequestBody, RequestId, RequestTarget, Upgrade, client_address, hops};
-use crate::snapshot::{Listener, Site, Snapshot};
+use crate::snapshot::{Listener, Route, Site, Snapshot};
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,13 @@ pub struct Inquiry<'r> {
     pub head: &'r RequestHead,
     /// Whether it asks for another protocol.
     pub upgrade: Upgrade,
+}
+
+/// How far the way to a handler was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Matched<'s> {
+    site: Option<&'s Site>,
+    route: Option<&'s Route>,
 }
 
 /// The answer to one request; a refusal is an answer too.
@@ -42,13 +49,13 @@ pub async fn answer<'s>(
         Ok(place) => exchange.in_flight = Some(place),
         Err(overload) => {
             listener.cells(worker.local.thread).shed.count(overload.name());
-            return refuse(worker, snapshot, None, exchange, &Refusal::Overload(overload));
+            return refuse(worker, snapshot, Matched::default(), exchange, &Refusal::Overload(overload));
         }
     }
-    let mut site = None;
-    match route(worker, listener, exchange, inquiry, body, &mut site).await {
+    let mut matched = Matched::default();
+    match route(worker, listener, exchange, inquiry, body, &mut matched).await {
         Ok(response) => response,
-        Err(refusal) => refuse(worker, snapshot, site, exchange, &refusal),
+        Err(refusal) => refuse(worker, snapshot, matched, exchange, &refusal),
     }
 }
 
@@ -67,7 +74,7 @@ async fn route<'s>(
     exchange: &mut Exchange<'s>,
     inquiry: Inquiry<'_>,
     body: &mut RequestBody<'_>,
-    on: &mut Option<&'s Site>,
+    matched: &mut Matched<'s>,
 ) -> Result<Response<'s>, Refusal> {
     let Inquiry { head, upgrade } = inquiry;
     let target = RequestTarget::of(head, exchange.client.tls.is_some())?;
@@ -82,8 +89,9 @@ async fn route<'s>(
         listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
     let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
     exchange.enter(&site.name, site.cells.of(worker.local.thread));
-    *on = Some(site);
+    matched.site = Some(site);
     let route = found.route.and_then(|route| site.routes.get(route)).ok_or(Refusal::NoRoute)?;
+    matched.route = Some(route);
     route.admit(body)?;
 
     let mut response = match &route.handler {
@@ -126,17 +134,19 @@ async fn route<'s>(
     Ok(response)
 }
 
-/// The answer that tells why there is no normal one.
+/// The answer that tells why there is no normal one. Where the route was found its rules for answers
+/// hold for this one too.
 pub fn refuse<'s>(
     worker: &'s Worker,
     snapshot: &'s Snapshot,
-    site: Option<&'s Site>,
+    matched: Matched<'s>,
     exchange: &mut Exchange<'s>,
     refusal: &Refusal,
 ) -> Response<'s> {
     exchange.refusal = Some(refusal.name());
     refusal.log(exchange);
     let status = refusal.status();
-    let page = site.and_then(|site| site.error_pages.of(status)).or_else(|| snapshot.error_pages.of(status));
-    refusal.render(page, worker.local.spare_head())
+    let page = matched.site.and_then(|site| site.error_pages.of(status)).or_else(|| snapshot.error_pages.of(status));
+    let rules = matched.route.map(|route| &route.response_rules);
+    refusal.render(page, rules, worker.local.spare_head())
 }

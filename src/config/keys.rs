@@ -221,7 +221,11 @@ const ROUTE: &[Key] = &[
     Key::optional("respond", Table(RESPOND), "Answered by fixed text"),
     Key::optional("limits", Table(ROUTE_LIMITS), "Limits narrower than the listener's"),
     Key::optional("request_headers", Table(HEADER_RULES), "Fields of the request to the upstream"),
-    Key::optional("response_headers", Table(HEADER_RULES), "Fields of the answer to the client"),
+    Key::optional(
+        "response_headers",
+        Table(HEADER_RULES),
+        "Fields of the answer to the client, on error pages of this route too but for those that tell what a body is and how long it is good",
+    ),
 ];
 
 const FILES: &[Key] = &[

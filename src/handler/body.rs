@@ -114,6 +114,16 @@ impl Body<'_> {
         if let Self::Upstream(body) = self { body.pipe() } else { None }
     }
 
+    /// Whether the body may be read in large pieces; at first it may. In small ones it holds at most
+    /// a small block, for a client that has many bodies under way.
+    pub fn allow_large(&mut self, large: bool) {
+        match self {
+            Self::File(file) => file.allow_large(large),
+            Self::Upstream(body) => body.allow_large(large),
+            Self::Empty(_) | Self::Bytes(_) | Self::UpstreamStream(_) | Self::Tunnel(_) => {}
+        }
+    }
+
     /// Whether the request's body is still being sent to the upstream while the answer comes.
     #[must_use]
     pub fn is_uploading(&self) -> bool {

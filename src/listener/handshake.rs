@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -35,8 +35,15 @@ pub(super) async fn handshake(
     deadline.set(listener.timeouts.handshake);
     let underway = Underway::begin(&deadline, listener.handshake_limit);
     let (failure, reason) = match deadline.within(shake(secure, socket)).await {
-        Ok(Ok(session)) => {
+        Ok(Ok(mut session)) => {
             let facts = facts(session.get_ref().1);
+            if !listener.protocols.http1 && !facts.is_h2() {
+                // It named no protocol at all: where it names others TLS itself refuses.
+                cells.handshake_failures.count(HandshakeFailure::NoSharedProtocol.name());
+                tracing::debug!(listener = &*listener.name, client = %peer, "client did not ask for h2 and nothing else is spoken");
+                let _ = deadline.within(part(&mut session)).await;
+                return None;
+            }
             cells.handshakes.count(facts.version);
             cells.handshake_time.record(now().saturating_duration_since(started));
             if facts.resumed {
@@ -67,6 +74,19 @@ async fn shake(secure: &Secure, socket: TcpStream) -> io::Result<TlsStream<Socke
     socket.peek(&mut [0; 1]).await?;
     turn(&socket).await?;
     TlsAcceptor::from(Arc::clone(&secure.config)).accept(Socket::from(socket)).await
+}
+
+/// Ends a session in good order, so that the client learns of its end and not of a reset: a little of
+/// what it still sends is passed over.
+async fn part(session: &mut TlsStream<Socket>) -> io::Result<()> {
+    session.shutdown().await?;
+    let mut passed = [0; 1024];
+    for _ in 0..16 {
+        if session.read(&mut passed).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Signing takes as long as many turns of other connections. So after a few handshakes whatever

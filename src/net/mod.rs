@@ -11,6 +11,7 @@ mod scratch;
 mod socket;
 mod stream;
 mod turn;
+mod unsent;
 
 pub use buffer::Buffer;
 pub use client::{Client, TlsFacts};
@@ -23,3 +24,4 @@ pub use scratch::Scratch;
 pub use socket::Socket;
 pub use stream::Stream;
 pub use turn::end_turn;
+pub use unsent::Unsent;

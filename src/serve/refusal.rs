@@ -9,7 +9,7 @@ use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, Method, ResponseHead};
-use crate::message::{Exchange, MaxForwardsFault, TargetFault};
+use crate::message::{Exchange, HeaderRules, MaxForwardsFault, TargetFault};
 use crate::snapshot::TooLarge;
 use crate::telemetry::LineBudget;
 
@@ -64,6 +64,22 @@ pub enum Fault {
     /// Ours.
     Us,
 }
+
+/// Fields that tell what a body is and how long it is good.
+const OF_CONTENTS: [&[u8]; 12] = [
+    b"age",
+    b"allow",
+    b"cache-control",
+    b"content-disposition",
+    b"content-encoding",
+    b"content-language",
+    b"content-range",
+    b"content-type",
+    b"etag",
+    b"expires",
+    b"last-modified",
+    b"retry-after",
+];
 
 thread_local! {
     static LINES: LineBudget = const { LineBudget::new(100) };
@@ -147,8 +163,18 @@ impl Refusal {
     }
 
     /// The answer that the client gets.
-    pub(super) fn render<'s>(&self, page: Option<&ErrorPage>, mut head: ResponseHead) -> Response<'s> {
+    pub(super) fn render<'s>(
+        &self,
+        page: Option<&ErrorPage>,
+        rules: Option<&HeaderRules>,
+        mut head: ResponseHead,
+    ) -> Response<'s> {
         head.status = self.status();
+        if let Some(rules) = rules {
+            rules.apply(&mut head.fields);
+            // What a rule says of the route's contents is not true of an error page.
+            head.fields.retain(|field| !OF_CONTENTS.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
+        }
         if head.status == 503 {
             // RFC 9110 §10.2.3. A server that is down is found up within a few checks.
             head.fields.push_known(Known::RetryAfter, b"Retry-After", b"5");

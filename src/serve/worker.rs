@@ -164,8 +164,44 @@ pub struct Ended {
     pub client_gone: bool,
 }
 
+/// An exchange on its way. Where it is dropped before it is over, at the end of a drain, that is
+/// counted and logged too.
+#[derive(Debug)]
+pub struct Underway<'h, 's> {
+    /// What becomes known of it.
+    pub exchange: Exchange<'s>,
+    /// The status that is being sent; 0: none yet.
+    pub status: u16,
+    worker: &'s Worker,
+    listener: &'s Listener,
+    head: &'h RequestHead,
+    over: bool,
+}
+
+impl<'h, 's> Underway<'h, 's> {
+    /// One that has begun with this head.
+    #[must_use]
+    pub fn new(worker: &'s Worker, listener: &'s Listener, exchange: Exchange<'s>, head: &'h RequestHead) -> Self {
+        Self { exchange, status: 0, worker, listener, head, over: false }
+    }
+
+    /// Counts and logs it; it is over.
+    pub fn finish(&mut self, ended: &Ended) {
+        self.over = true;
+        finish(self.worker, self.listener, &self.exchange, self.head, ended);
+    }
+}
+
+impl Drop for Underway<'_, '_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.finish(&Ended { status: self.status, fault: Some("cut"), ..Ended::default() });
+        }
+    }
+}
+
 /// Counts and logs an exchange that is over.
-pub fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, head: &RequestHead, ended: &Ended) {
+fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, head: &RequestHead, ended: &Ended) {
     let took = exchange.started.elapsed();
     if let Some((_, cells)) = exchange.site {
         let outcome = if ended.client_gone { Outcome::ClientGone } else { Outcome::of_status(ended.status) };

@@ -44,10 +44,12 @@ pub struct ListenerCells {
 
 impl ListenerCells {
     /// The categories of handshake failures that stand on the page from the start.
-    pub const HANDSHAKE_FAILURES: [&'static str; 11] = [
+    pub const HANDSHAKE_FAILURES: [&'static str; 13] = [
         "no_shared_version",
         "no_shared_cipher",
+        "no_shared_protocol",
         "unknown_ca",
+        "certificate_refused",
         "client_cert_missing",
         "client_cert_invalid",
         "client_closed",

@@ -118,6 +118,26 @@ fn head_has_a_length_and_no_body() {
 }
 
 #[test]
+fn an_answer_to_head_before_the_body_is_there_names_no_length_of_its_own() {
+    let origin = Origin::before_body(|arrival, wire| {
+        let _ = match arrival.method.as_str() {
+            "HEAD" => wire.send("HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\n"),
+            _ => wire.send("HTTP/1.1 304 X\r\nETag: \"a\"\r\n\r\n"),
+        };
+        let _ = wire.read_exact(6);
+        Next::Close
+    });
+    let (_haechi, http) = before(&origin);
+    for method in ["HEAD", "GET"] {
+        let mut wire = Wire::connect(http).unwrap();
+        wire.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")).unwrap();
+        let head = wire.read_head().unwrap().unwrap();
+        assert!(!head.values("Content-Length").contains(&"0"), "{method}: {head:?}");
+        wire.send("def").unwrap();
+    }
+}
+
+#[test]
 fn statuses_without_a_body_keep_the_connection() {
     let origin = Origin::start(|arrival, wire| {
         let status = arrival.target.trim_start_matches('/');

@@ -3,6 +3,7 @@
 use crate::harness::client::{Request, send};
 use crate::harness::haechi::PROXY;
 use crate::harness::ports::free_port;
+use crate::harness::tools::curl;
 use crate::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, pace};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -357,4 +358,35 @@ fn a_client_that_leaves_the_queue_makes_room_in_it() {
     assert_eq!(asks().read_response("GET").unwrap().status, 503, "nobody else may wait");
     drop(waits);
     eventually("its place in the queue is free", || asks().read_head().is_err().then_some(()));
+}
+
+#[test]
+fn the_rules_of_a_route_hold_for_its_error_pages() {
+    let rules = "response_headers = { set = { Strict-Transport-Security = \"max-age=9\", Cache-Control = \"max-age=9\", \
+                 Content-Encoding = \"gzip\", ETag = '\"1\"' }, add = { X-Seen = \"1\" } }";
+    let text = PROXY.replace("path = \"/\"", &format!("path = \"/app\"\n{rules}\nlimits = {{ body = 10 }}"))
+        + "\n[[site.route]]\npath = \"/files\"\nfiles = { root = \"@dir\" }\n"
+        + rules;
+    let text = text.replace("bind = [\"@http\"]", "bind = [\"@http\"]\nprotocols = [\"http/1.1\", \"h2c\"]");
+    let nobody = free_port();
+    let haechi = Haechi::plan(&text).with("origin", nobody).start();
+    let http = haechi.at("http");
+    for (request, status) in [
+        (Request::get("/app"), 502),
+        (Request::post("/app", "more than ten bytes"), 413),
+        (Request::get("/files/none"), 404),
+    ] {
+        let response = send(http, &request).unwrap();
+        assert_eq!(response.status, status);
+        let head = &response.head;
+        assert_eq!(head.field("Strict-Transport-Security"), Some("max-age=9"), "{status}");
+        assert_eq!(head.field("X-Seen"), Some("1"), "{status}");
+        assert_eq!(head.field("Cache-Control"), Some("no-store"), "an error page is not the route's contents");
+        assert_eq!(head.field("Content-Type"), Some("text/plain; charset=utf-8"));
+        assert_eq!((head.field("Content-Encoding"), head.field("ETag")), (None, None));
+    }
+    let said = curl(["--http2-prior-knowledge", "-i", &format!("http://{http}/app")]);
+    assert!(said.contains("strict-transport-security: max-age=9"), "{said}");
+    let unmatched = get(http, "/elsewhere");
+    assert_eq!((unmatched.status, unmatched.field("X-Seen")), (404, None), "no route, no rules");
 }

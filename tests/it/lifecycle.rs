@@ -1,6 +1,7 @@
 //! The process as its operator meets it: checks, start, stop, logs, metrics, status.
 
 use crate::harness::client::{Request, send};
+use crate::harness::frames;
 use crate::harness::haechi::{PROXY, Signal, before};
 use crate::harness::ports::free_port;
 use crate::harness::tools::run;
@@ -164,16 +165,22 @@ fn a_second_sigterm_stops_at_once() {
 #[test]
 fn a_drain_ends_when_its_grace_is_over() {
     let (origin, _release) = holding();
-    let text = format!("{PROXY}[process]\nworkers = 2\nshutdown_grace = \"1s\"\nhandover_grace = \"100ms\"\n");
+    let text = format!("{PROXY}[process]\nworkers = 2\nshutdown_grace = \"1s\"\nhandover_grace = \"100ms\"\n")
+        .replace("bind = [\"@http\"]", "bind = [\"@http\"]\nprotocols = [\"http/1.1\", \"h2c\"]");
     let mut haechi = Haechi::plan(&text).with("origin", origin.address).start();
     let http = haechi.at("http");
     let busy = thread::spawn(move || send(http, &Request::get("/hold")));
-    eventually("an exchange is under way", || (origin.arrivals_for("/hold").len() == 1).then_some(()));
+    let mut stream = frames::connect(http);
+    stream.send(frames::get(1, "/hold")).unwrap();
+    eventually("exchanges are under way", || (origin.arrivals_for("/hold").len() == 2).then_some(()));
     let started = Instant::now();
     haechi.signal(Signal::INT);
     haechi.ended(Duration::from_secs(10));
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
     assert!(busy.join().unwrap().is_err());
+    let cut = |line: &serde_json::Value| line["target"] == "/hold" && line["error"] == "cut" && line["status"] == 0;
+    let lines = eventually("both are logged", || Some(haechi.access_log()).filter(|lines| lines.len() >= 2));
+    assert!(lines.len() == 2 && lines.iter().all(cut), "{lines:?}");
 }
 
 #[test]

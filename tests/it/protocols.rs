@@ -11,8 +11,14 @@ use std::time::Duration;
 
 /// A TLS listener `@https` and a plain one that speaks h2c, both before `@origin`.
 fn encrypted(origin: &Origin, tls: &str) -> (Plan, Authority) {
+    encrypted_by(origin, "", tls)
+}
+
+/// The same with these lines for the TLS listener too.
+fn encrypted_by(origin: &Origin, listener: &str, tls: &str) -> (Plan, Authority) {
     let text = PROXY.replace("bind = [\"@http\"]", "bind = [\"@http\"]\nprotocols = [\"http/1.1\", \"h2c\"]")
-        + "\n[listener.https]\nbind = [\"@https\"]\n[listener.https.tls]\ndirectory = \"certs\"\n"
+        + &format!("\n[listener.https]\nbind = [\"@https\"]\n{listener}\n[listener.https.tls]\n")
+        + "directory = \"certs\"\n"
         + tls;
     let plan = Haechi::plan(&text).with("origin", origin.address);
     let authority = Authority::new("servers");
@@ -178,6 +184,35 @@ fn alpn_settles_the_protocol_and_sni_the_certificate() {
     assert_ne!(old.code, 0, "TLS 1.1 is over");
     let resumed = run("openssl", ["s_client", "-connect", &https.to_string(), "-tls1_2", "-reconnect"]);
     assert!(resumed.out.contains("Reused, TLSv1.2"), "tickets: {}", resumed.out);
+}
+
+#[test]
+fn a_client_that_shares_no_protocol_is_sent_away() {
+    let origin = Origin::named("hello");
+    for (only, other) in [("h2", "http/1.1"), ("http/1.1", "h2")] {
+        let (plan, _) = encrypted_by(&origin, &format!("protocols = [\"{only}\"]"), "");
+        let haechi = plan.start();
+        let https = haechi.at("https");
+        let refusals = || haechi.metric("haechi_tls_handshake_failures_total", &[("reason", "no_shared_protocol")]);
+        let said = s_client(https, &["-alpn", only]);
+        assert!(said.out.contains(&format!("ALPN protocol: {only}")), "{only}: {}", said.out);
+        assert_eq!(refusals(), Some(0.0));
+        for version in ["-tls1_2", "-tls1_3"] {
+            let said = s_client(https, &["-alpn", other, version]);
+            assert!(said.err.contains("no application protocol"), "{other}: {}", said.err);
+        }
+        eventually("both are counted", || (refusals() == Some(2.0)).then_some(()));
+        let url = format!("https://{https}/");
+        let said = run("curl", ["-sSk", "--no-alpn", "--max-time", "10", "--http1.1", &url]);
+        if only == "h2" {
+            // 52: the server ended the connection in good order and gave no answer.
+            assert_eq!((said.code, said.out.as_str()), (52, ""), "{}", said.err);
+            assert_eq!(refusals(), Some(3.0));
+            assert!(haechi.stderr().contains("did not ask for h2"), "{}", haechi.stderr());
+        } else {
+            assert_eq!((said.code, said.out.as_str()), (0, "hello"), "{}", said.err);
+        }
+    }
 }
 
 #[test]

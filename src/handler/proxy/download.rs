@@ -69,6 +69,8 @@ pub struct UpstreamBody<'s> {
     patience: Duration,
     waiting: bool,
     received: u64,
+    /// Whether what goes on may be read in large pieces.
+    large: bool,
     /// What reading ahead met, told when the client has all that came before it.
     fault: Option<DownloadFault>,
     /// What may not stand in the trailer section.
@@ -106,6 +108,7 @@ impl<'s> UpstreamBody<'s> {
             patience: lease.patience(),
             waiting: false,
             received: 0,
+            large: true,
             fault: None,
             hop: HopNames::default(),
             lease: Some(lease),
@@ -124,6 +127,10 @@ impl<'s> UpstreamBody<'s> {
         self.pipes = true;
     }
 
+    pub(crate) fn allow_large(&mut self, large: bool) {
+        self.large = large;
+    }
+
     /// What goes out before [`data`](Self::data) by way of the kernel.
     pub(crate) fn pipe(&mut self) -> Option<&mut Pipe> {
         self.pipe.as_mut().filter(|pipe| !pipe.is_empty())
@@ -131,9 +138,9 @@ impl<'s> UpstreamBody<'s> {
 
     pub(crate) fn length(&self) -> Option<u64> {
         match self.framing {
-            Framing::None => Some(0),
             Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
+            // An answer to HEAD, or a 304: what it would be long is not known here.
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
         }
     }
 
@@ -242,7 +249,7 @@ impl<'s> UpstreamBody<'s> {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DownloadFault>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(())) };
         let connection = &mut lease.connection;
-        let wanted = if self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
+        let wanted = if self.large && self.received >= LARGE_FROM { Buffer::LARGE } else { Buffer::SMALL };
         let read = connection.stream.poll_fill(cx, &mut connection.input, wanted);
         self.poll_came(cx, read).map_ok(|_| ())
     }

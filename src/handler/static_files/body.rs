@@ -17,6 +17,8 @@ use super::disk::{self, Disk, SlowRead};
 
 /// How much of a file is read at once for those who need it in memory, in bytes.
 const READ_STEP: u64 = 128 * 1024;
+/// The same where many bodies are under way to one client.
+const SMALL_STEP: u64 = 16 * 1024;
 /// How much of a file one sendfile is asked to move, in bytes.
 const SEND_STEP: u64 = 2 * 1024 * 1024;
 /// How far apart a file is looked for in memory before it is sent, in bytes.
@@ -80,6 +82,13 @@ impl FileBody {
             Self::Empty { .. } => Poll::Ready(Ok(false)),
             Self::Memory(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
             Self::File(ranges) => ranges.poll_fill(cx),
+        }
+    }
+
+    /// Whether much of a file may be read at once.
+    pub fn allow_large(&mut self, large: bool) {
+        if let Self::File(ranges) = self {
+            ranges.step = if large { READ_STEP } else { SMALL_STEP };
         }
     }
 
@@ -173,6 +182,7 @@ pub struct FileRanges {
     read_from: usize,
     read_to: usize,
     slow: Option<SlowRead>,
+    step: u64,
     /// Up to where in the file memory was found to hold the span at the front.
     resident_until: u64,
     /// Whether the file system has no sendfile.
@@ -191,6 +201,7 @@ impl FileRanges {
             read_from: 0,
             read_to: 0,
             slow: None,
+            step: READ_STEP,
             resident_until: 0,
             copies: false,
             corked: false,
@@ -210,7 +221,7 @@ impl FileRanges {
                 continue;
             }
             let Some(Piece::Span(span)) = self.pieces.front() else { return Poll::Ready(Ok(false)) };
-            let (offset, count) = (span.start, (span.end - span.start).min(READ_STEP) as usize);
+            let (offset, count) = (span.start, (span.end - span.start).min(self.step) as usize);
             let mut buffer = std::mem::take(&mut self.buffer);
             if buffer.len() < count {
                 buffer.resize(count, 0);

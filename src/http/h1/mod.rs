@@ -23,10 +23,10 @@ use super::sent::Sent;
 use super::{Accepted, tunnel};
 use crate::codec::h1::{Request, RequestFault};
 use crate::handler::Body;
-use crate::head::{RequestHead, Version};
+use crate::head::RequestHead;
 use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
 use crate::net::{Client, Tag};
-use crate::serve::{self, Ended, Inquiry, Refusal, Worker};
+use crate::serve::{self, Ended, Inquiry, Matched, Refusal, Underway, Worker};
 use crate::snapshot::{Listener, ListenerId, Place, Snapshot};
 use crate::telemetry::Phase;
 use answer::Answer;
@@ -107,13 +107,20 @@ impl Connection {
                 Some((generation, peer)) if *generation == snapshot.generation => &*peer,
                 stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
             };
+            if let Next::TimedOut = next {
+                head.clear();
+            }
             let exchange = Exchange::new(worker.local.thread, client, peer, Instant::now());
-            let mut turn = Turn { worker, snapshot: &snapshot, listener, connection, exchange };
-            let end = match next {
-                Next::Request(request) => turn.exchange(&head, request).await,
-                Next::Refused(fault) => turn.refuse(&head, fault).await,
-                Next::TimedOut => turn.time_out().await,
-                Next::Closed => End::Quiet,
+            let end = if let Next::Closed = next {
+                End::Quiet
+            } else {
+                let underway = Underway::new(worker, listener, exchange, &head);
+                let mut turn = Turn { worker, snapshot: &snapshot, listener, connection, underway };
+                match next {
+                    Next::Request(request) => turn.exchange(&head, request).await,
+                    Next::Refused(fault) => turn.refuse(&head, fault).await,
+                    Next::TimedOut | Next::Closed => turn.time_out(&head).await,
+                }
             };
             let cells = listener.cells(worker.local.thread);
             let (bytes_in, bytes_out) = std::mem::take(&mut connection.moved);
@@ -186,47 +193,49 @@ struct Turn<'t, 's> {
     snapshot: &'s Snapshot,
     listener: &'s Listener,
     connection: &'t mut H1Body,
-    exchange: Exchange<'s>,
+    underway: Underway<'t, 's>,
 }
 
-impl<'s> Turn<'_, 's> {
+impl Turn<'_, '_> {
     async fn exchange(&mut self, head: &RequestHead, request: Request) -> End {
         self.connection.begin(&request, head.version, self.listener.body_limit, self.listener.body_pace());
         let upgrade = if request.upgrade { Upgrade::Field } else { Upgrade::No };
         let inquiry = Inquiry { head, upgrade };
-        let Self { worker, snapshot, listener, connection, exchange } = &mut *self;
+        let Self { worker, snapshot, listener, connection, underway } = &mut *self;
         let mut body = RequestBody::H1(connection);
-        let mut response = serve::answer(worker, snapshot, listener, exchange, inquiry, &mut body).await;
+        let mut response = serve::answer(worker, snapshot, listener, &mut underway.exchange, inquiry, &mut body).await;
         let connection = &mut *self.connection;
 
         if let Body::Tunnel(lease) = response.body {
-            let start = answer::tunnel_head(&response.head, self.listener, &self.exchange);
-            if let Some((_, cells)) = self.exchange.site {
+            let start = answer::tunnel_head(&response.head, self.listener, &self.underway.exchange);
+            if let Some((_, cells)) = self.underway.exchange.site {
                 cells.upgrades.add(1);
             }
             // A tunnel may rest for hours: it is bounded as the connection that it is.
-            self.exchange.in_flight = None;
+            self.underway.exchange.in_flight = None;
+            self.underway.status = response.head.status;
             let moved = tunnel::run(connection, *lease, start, self.listener.timeouts.tunnel).await;
             if moved.timed_out {
                 self.listener.cells(self.worker.local.thread).timed_out(Phase::Tunnel);
             }
             let (bytes_in, bytes_out) = (moved.up, moved.down);
             let ended = Ended { status: response.head.status, bytes_in, bytes_out, ..Ended::default() };
-            serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
+            self.underway.finish(&ended);
             return End::Quiet;
         }
         // What has come already of a body that nobody wanted is passed over; for more the
         // connection is not kept.
         let unread = !response.body.is_uploading() && !drained(&mut RequestBody::H1(connection)).await;
         // A request that we cannot understand may mean something else to whoever sent it.
-        let misread = self.exchange.refusal.is_some() && response.head.status == 400;
+        let misread = self.underway.exchange.refusal.is_some() && response.head.status == 400;
         let keep = request.persistent && !unread && !misread && !self.worker.is_leaving(self.listener.id);
         let answer = Answer::new(&response, head, keep);
         let keep = answer.keeps();
-        let out = answer.head(&response, self.listener, &self.exchange);
+        let out = answer.head(&response, self.listener, &self.underway.exchange);
+        self.underway.status = response.head.status;
         let sent = answer.send(connection, &mut response.body, out, self.listener.send_pace()).await;
         let ended = sent.ended(response.head.status, RequestBody::H1(connection).received());
-        serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
+        self.underway.finish(&ended);
         self.worker.local.keep_head(response.head);
         drop(response.body);
         let keep = keep && sent.fault.is_none() && outlasted(&mut RequestBody::H1(connection)).await;
@@ -241,20 +250,21 @@ impl<'s> Turn<'_, 's> {
         self.send_refusal(head, &Refusal::Head(fault)).await
     }
 
-    async fn time_out(&mut self) -> End {
+    async fn time_out(&mut self, head: &RequestHead) -> End {
         self.listener.cells(self.worker.local.thread).timed_out(Phase::Head);
         self.connection.begin_nothing();
-        self.send_refusal(&RequestHead { version: Version::Http11, ..RequestHead::default() }, &Refusal::HeadTimeout)
-            .await
+        self.send_refusal(head, &Refusal::HeadTimeout).await
     }
 
     async fn send_refusal(&mut self, head: &RequestHead, refusal: &Refusal) -> End {
-        let mut response = serve::refuse(self.worker, self.snapshot, None, &mut self.exchange, refusal);
+        let mut response =
+            serve::refuse(self.worker, self.snapshot, Matched::default(), &mut self.underway.exchange, refusal);
         let answer = Answer::new(&response, head, false);
-        let out = answer.head(&response, self.listener, &self.exchange);
+        let out = answer.head(&response, self.listener, &self.underway.exchange);
+        self.underway.status = response.head.status;
         let sent = answer.send(self.connection, &mut response.body, out, self.listener.send_pace()).await;
         let ended = Ended { status: response.head.status, bytes_out: sent.bytes, ..Ended::default() };
-        serve::finish(self.worker, self.listener, &self.exchange, head, &ended);
+        self.underway.finish(&ended);
         self.worker.local.keep_head(response.head);
         end_of(&sent, false)
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
+use super::Shared;
 use super::fields::{push, push_id, push_length};
 use crate::handler::{Body, Response};
 use crate::head::{Fields, Known, Method, RequestHead, ResponseHead};
@@ -19,6 +20,7 @@ pub(super) async fn send(
     request: &RequestHead,
     listener: &Listener,
     exchange: &Exchange<'_>,
+    shared: &Shared,
 ) -> Sent {
     let head = head(response, request, listener, exchange);
     let ends = request.method == Method::Head || response.body.is_empty() || response.head.status == 304;
@@ -28,13 +30,13 @@ pub(super) async fn send(
     if ends {
         return Sent::default();
     }
-    let mut sending = Sending { out, held: None, bytes: 0, pace: listener.send_pace(), deadline: None };
+    let mut sending = Sending { out, shared, held: None, bytes: 0, pace: listener.send_pace(), deadline: None };
     let result = poll_fn(|cx| {
         if response.body.is_uploading() {
             response.body.poll_upload(cx, &mut RequestBody::H2(stream));
         }
         let sent = sending.poll(cx, &mut response.body);
-        if sent.is_pending() && sending.pace.is_waiting() {
+        if sent.is_pending() && sending.pace.is_waiting() && shared.has_few_streams() {
             response.body.poll_ahead(cx);
         }
         sent
@@ -92,8 +94,9 @@ fn head(
     head
 }
 
-struct Sending {
+struct Sending<'c> {
     out: h2::SendStream<Piece>,
+    shared: &'c Shared,
     /// The last piece, for which the window has room. It goes out when it is known whether it ends
     /// the stream, so that the end costs no frame of its own.
     held: Option<Piece>,
@@ -103,9 +106,10 @@ struct Sending {
     deadline: Option<Deadline>,
 }
 
-impl Sending {
+impl Sending<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Result<(), SendFault>> {
         loop {
+            body.allow_large(self.shared.has_few_streams());
             let filled = body.poll_fill(cx);
             if let Poll::Ready(Ok(false)) = filled {
                 return Poll::Ready(self.end(&body.trailers()));
@@ -131,9 +135,10 @@ impl Sending {
             },
             granted => granted,
         };
-        let n = granted.min(wanted);
+        let Poll::Ready(room) = self.shared.unsent.poll_room(cx) else { return self.poll_patience(cx) };
+        let n = granted.min(wanted).min(room);
         self.pace.moved(coarse_now(), n as u64);
-        self.held = Some(Piece::copy_of(body.data().get(..n).unwrap_or_default()));
+        self.held = Some(Piece::copy_of(body.data().get(..n).unwrap_or_default(), &self.shared.unsent));
         body.consume(n);
         self.bytes += n as u64;
         Poll::Ready(Ok(()))

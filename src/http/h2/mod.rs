@@ -26,8 +26,8 @@ use crate::codec::h2::{self as request, StreamFault};
 use crate::handler::Body;
 use crate::head::{Known, RequestHead};
 use crate::message::{Exchange, H2Body, Peer, RequestBody, Upgrade};
-use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag};
-use crate::serve::{self, Ended, Inquiry, Worker};
+use crate::net::{Client, Deadline, Elapsed, Gather, Piece, Tag, Unsent};
+use crate::serve::{self, Ended, Inquiry, Matched, Underway, Worker};
 use crate::snapshot::{Listener, ListenerId};
 use crate::telemetry::{ListenerCells, PerThread, Phase};
 use wire::Wire;
@@ -39,8 +39,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that were reset and that the crate still remembers; more end the connection
 /// (CVE-2023-44487).
 const MOST_RESET: usize = 20;
-/// Bytes that wait in the crate for a client's window, for each stream.
+/// Bytes of one stream that wait in the crate for the client; those of all are [`Unsent`].
 const SEND_BUFFER: usize = 256 * 1024;
+/// Streams of a connection beside which bodies are read in large pieces, and ahead of the client.
+const FEW: u32 = 4;
 
 /// What the streams of a connection share.
 struct Shared {
@@ -51,6 +53,8 @@ struct Shared {
     /// The client as forwarding sees it, and by the snapshot of which generation.
     peer: RefCell<(u64, Rc<Peer>)>,
     open: Cell<u32>,
+    /// What the streams have handed over.
+    unsent: Unsent,
     /// Whether the client was told to go.
     leaving: Cell<bool>,
     /// How long the connection may rest.
@@ -71,6 +75,7 @@ pub async fn serve(accepted: Accepted) {
         peer: RefCell::new((snapshot.generation, Rc::new(Peer::new(client.peer.ip(), &listener.trusted_proxies)))),
         client,
         open: Cell::new(0),
+        unsent: Unsent::default(),
         leaving: Cell::new(false),
         patience: listener.timeouts.idle,
         idle: Deadline::default(),
@@ -212,6 +217,12 @@ impl Shared {
         Rc::clone(&known.1)
     }
 
+    /// Whether a stream may hold much. Whoever does was let when there were few, so there are never
+    /// more of them than that, however many streams follow.
+    fn has_few_streams(&self) -> bool {
+        self.open.get() <= FEW
+    }
+
     fn cells(&self) -> &ListenerCells {
         self.cells.of(self.worker.local.thread)
     }
@@ -269,8 +280,10 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
     let cells = listener.cells(worker.local.thread);
     cells.h2_streams.add(1);
     let peer = shared.peer(snapshot.generation, listener);
-    let mut exchange = Exchange::new(worker.local.thread, &shared.client, &peer, Instant::now());
+    let exchange = Exchange::new(worker.local.thread, &shared.client, &peer, Instant::now());
     let (understood, body) = understand(request, listener, head);
+    let head = &*head;
+    let mut underway = Underway::new(worker, listener, exchange, head);
     let declared = request::declared_length(head);
     let waits = head.fields.first(Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let mut body = H2Body::new(body, respond, declared, waits, listener.body_limit, listener.body_pace());
@@ -281,32 +294,35 @@ async fn stream_task(next: &RefCell<Option<Stream>>, head: &mut RequestHead) {
                 body.hold();
             }
             let inquiry = Inquiry { head, upgrade };
-            serve::answer(worker, &snapshot, listener, &mut exchange, inquiry, &mut RequestBody::H2(&mut body)).await
+            serve::answer(worker, &snapshot, listener, &mut underway.exchange, inquiry, &mut RequestBody::H2(&mut body))
+                .await
         }
         Err(fault) => {
             cells.refused_heads.count(fault.name());
-            serve::refuse(worker, &snapshot, None, &mut exchange, &serve::Refusal::Stream(fault))
+            serve::refuse(worker, &snapshot, Matched::default(), &mut underway.exchange, &serve::Refusal::Stream(fault))
         }
     };
     if let Body::Tunnel(lease) = response.body {
-        if let Some((_, cells)) = exchange.site {
+        if let Some((_, cells)) = underway.exchange.site {
             cells.upgrades.add(1);
         }
-        let opened = answer::tunnel_head(&response.head, listener, &exchange);
-        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel).await;
+        underway.status = 200;
+        let opened = answer::tunnel_head(&response.head, listener, &underway.exchange);
+        let moved = tunnel::run(&mut body, *lease, opened, listener.timeouts.tunnel, &shared.unsent).await;
         if moved.timed_out {
             cells.timed_out(Phase::Tunnel);
         }
         let ended = Ended { status: 200, bytes_in: moved.up, bytes_out: moved.down, ..Ended::default() };
-        serve::finish(worker, listener, &exchange, head, &ended);
+        underway.finish(&ended);
         return;
     }
-    let sent = answer::send(&mut body, &mut response, head, listener, &exchange).await;
+    underway.status = response.head.status;
+    let sent = answer::send(&mut body, &mut response, head, listener, &underway.exchange, shared).await;
     let ended = sent.ended(response.head.status, RequestBody::H2(&mut body).received());
     if ended.client_gone {
         cells.h2_resets.add(1);
     }
-    serve::finish(worker, listener, &exchange, head, &ended);
+    underway.finish(&ended);
     worker.local.keep_head(response.head);
     drop(response.body);
     if sent.fault.is_none() && !RequestBody::H2(&mut body).is_over() {

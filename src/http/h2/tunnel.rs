@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::http::TunnelBytes;
 use crate::message::{H2Body, RequestBody};
-use crate::net::{Buffer, Deadline, Piece, Stream};
+use crate::net::{Buffer, Deadline, Piece, Stream, Unsent};
 use crate::upstream::Lease;
 
 /// Answers with `opened` and then passes bytes both ways, until both sides have ended, one has
@@ -17,12 +17,13 @@ pub(super) async fn run(
     mut lease: Lease<'_>,
     opened: http::Response<()>,
     patience: Duration,
+    unsent: &Unsent,
 ) -> TunnelBytes {
     let Ok(out) = client.respond.send_response(opened, false) else { return TunnelBytes::default() };
     client.open_tunnel();
     let server = &mut lease.connection;
     let mut up = Up::default();
-    let mut down = Down { out, held: std::mem::take(&mut server.input), ended: false, bytes: 0 };
+    let mut down = Down { out, unsent, held: std::mem::take(&mut server.input), ended: false, bytes: 0 };
     let deadline = Deadline::default();
     deadline.set(patience);
     let mut moved = (0, 0);
@@ -96,14 +97,15 @@ impl Up {
 }
 
 /// From the server to the client.
-struct Down {
+struct Down<'c> {
     out: h2::SendStream<Piece>,
+    unsent: &'c Unsent,
     held: Buffer,
     ended: bool,
     bytes: u64,
 }
 
-impl Down {
+impl Down<'_> {
     /// Ready when the server has ended and the client was told.
     fn poll(&mut self, cx: &mut Context<'_>, server: &mut Stream) -> Poll<io::Result<()>> {
         loop {
@@ -116,8 +118,9 @@ impl Down {
                     },
                     granted => granted,
                 };
-                let piece = self.held.data().get(..granted).unwrap_or(self.held.data());
-                let (piece, n) = (Piece::copy_of(piece), piece.len());
+                let room = ready!(self.unsent.poll_room(cx));
+                let piece = self.held.data().get(..granted.min(room)).unwrap_or(self.held.data());
+                let (piece, n) = (Piece::copy_of(piece, self.unsent), piece.len());
                 self.out.send_data(piece, false).map_err(io::Error::other)?;
                 self.held.consume(n);
                 self.bytes += n as u64;

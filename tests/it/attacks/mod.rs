@@ -4,6 +4,7 @@
 mod crowd;
 mod frames;
 mod handshakes;
+mod memory;
 mod overload;
 mod requests;
 
