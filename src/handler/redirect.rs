@@ -51,7 +51,7 @@ impl Redirect {
                 Piece::Text(text) => write_uri(&mut location, text.as_bytes()),
                 Piece::Path => write_uri(&mut location, &target.resolved_path()),
                 Piece::Query => write_query(&mut location, target.query()),
-                Piece::Host => write_uri(&mut location, target.host().as_bytes()),
+                Piece::Host => write_uri(&mut location, target.host()),
                 // `new` allows no others.
                 Piece::PathRest | Piece::Capture(_) => {}
             }
@@ -81,7 +81,7 @@ pub fn to_https(target: &RequestTarget<'_>, port: u16) -> Option<Vec<u8>> {
         return None;
     }
     let mut location = b"https://".to_vec();
-    write_uri(&mut location, target.host().as_bytes());
+    write_uri(&mut location, target.host());
     if port != 443 {
         location.push(b':');
         location.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());

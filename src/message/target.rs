@@ -21,7 +21,7 @@ const HOST_LIMIT: usize = 253;
 #[derive(Clone, Debug)]
 pub struct RequestTarget<'h> {
     tls: bool,
-    host: Cow<'h, str>,
+    host: Cow<'h, [u8]>,
     port: Option<u16>,
     path: &'h [u8],
     normal_path: Cow<'h, [u8]>,
@@ -108,7 +108,7 @@ impl<'h> RequestTarget<'h> {
     /// The host in lower case, without port and trailing dot, IPv6 in brackets; empty where an
     /// HTTP/1.0 client named none.
     #[must_use]
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &[u8] {
         &self.host
     }
 
@@ -182,22 +182,52 @@ pub fn write_normal_path(out: &mut Vec<u8>, normal: &[u8]) {
     }
 }
 
-fn split_authority(authority: &[u8]) -> Result<(Cow<'_, str>, Option<u16>), TargetFault> {
+fn split_authority(authority: &[u8]) -> Result<(Cow<'_, [u8]>, Option<u16>), TargetFault> {
     if authority.len() > HOST_LIMIT + ".:65535".len() {
         return Err(TargetFault::HostLength);
     }
-    let host_end = match authority.first() {
-        Some(b'[') => memchr::memchr(b']', authority).ok_or(TargetFault::Host)? + 1,
-        _ => authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len()),
+    let (end, is_upper) = match authority {
+        [b'[', ..] => address_end(authority)?,
+        _ => name_end(authority)?,
     };
-    let (host, rest) = authority.split_at(host_end);
-    let port = match rest.split_first() {
+    let (host, rest) = authority.split_at(end);
+    let port = match rest {
         // RFC 3986 §3.2.3: the port may be empty.
-        None | Some((b':', [])) => None,
-        Some((b':', digits)) => Some(port(digits).ok_or(TargetFault::Port)?),
-        Some(_) => return Err(TargetFault::Host),
+        [] | [b':'] => None,
+        [b':', digits @ ..] => Some(port(digits).ok_or(TargetFault::Port)?),
+        _ => return Err(TargetFault::Host),
     };
-    Ok((lower_case_host(host, port.is_some())?, port))
+    if host.is_empty() && port.is_some() {
+        return Err(TargetFault::Host);
+    }
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    if host.len() > HOST_LIMIT {
+        return Err(TargetFault::HostLength);
+    }
+    Ok((if is_upper { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }, port))
+}
+
+/// Where a bracketed IPv6 address ends, and whether it has upper-case letters.
+fn address_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
+    let end = memchr::memchr(b']', authority).ok_or(TargetFault::Host)?;
+    let address = str::from_utf8(&authority[1..end]).map_err(|_| TargetFault::Host)?;
+    address.parse::<Ipv6Addr>().map_err(|_| TargetFault::Host)?;
+    Ok((end + 1, address.bytes().any(|byte| byte.is_ascii_uppercase())))
+}
+
+/// Where a host name or an IPv4 address ends, and whether it has upper-case letters.
+fn name_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
+    let (mut seen, mut last) = (0, b'.');
+    for (at, byte) in authority.iter().enumerate() {
+        let class = HOST_BYTES[usize::from(*byte)];
+        // A label is not empty; behind the last one a dot may stand.
+        if class == FOREIGN || *byte == b'.' && last == b'.' {
+            return if *byte == b':' { Ok((at, seen == UPPER)) } else { Err(TargetFault::Host) };
+        }
+        seen |= class;
+        last = *byte;
+    }
+    Ok((authority.len(), seen == UPPER))
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
@@ -205,34 +235,6 @@ fn port(digits: &[u8]) -> Option<u16> {
         let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
         port.checked_mul(10)?.checked_add(digit)
     })
-}
-
-fn lower_case_host(host: &[u8], has_port: bool) -> Result<Cow<'_, str>, TargetFault> {
-    let name = str::from_utf8(host).map_err(|_| TargetFault::Host)?;
-    let upper;
-    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        address.parse::<Ipv6Addr>().map_err(|_| TargetFault::Host)?;
-        upper = host.iter().any(u8::is_ascii_uppercase);
-    } else {
-        let (mut seen, mut last, mut empty_label) = (0, b'.', false);
-        for byte in host {
-            seen |= HOST_BYTES[usize::from(*byte)];
-            empty_label |= (*byte == b'.') & (last == b'.');
-            last = *byte;
-        }
-        if seen & FOREIGN != 0 || empty_label {
-            return Err(TargetFault::Host);
-        }
-        upper = seen & UPPER != 0;
-    }
-    if name.is_empty() && has_port {
-        return Err(TargetFault::Host);
-    }
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.len() > HOST_LIMIT {
-        return Err(TargetFault::HostLength);
-    }
-    Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 /// What a byte is in a host name: [`UPPER`], [`FOREIGN`] or neither.

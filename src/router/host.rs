@@ -5,9 +5,9 @@ use std::collections::HashMap;
 /// Exact names, wildcards and the site for all others.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    exact: HashMap<Box<str>, usize>,
+    exact: HashMap<Box<[u8]>, usize>,
     /// `*.example` stands here as `example`.
-    below: HashMap<Box<str>, usize>,
+    below: HashMap<Box<[u8]>, usize>,
     /// The longest key of `below`, in bytes.
     below_length: usize,
     any: Option<usize>,
@@ -24,13 +24,13 @@ impl Hosts {
         hosts
     }
 
-    pub(super) fn find(&self, host: &str) -> Option<usize> {
+    pub(super) fn find(&self, host: &[u8]) -> Option<usize> {
         if let Some(site) = self.exact.get(host) {
             return Some(*site);
         }
         if self.below_length > 0 {
             // The suffixes come longest first.
-            let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]);
+            let suffixes = memchr::memchr_iter(b'.', host).map(|dot| &host[dot + 1..]);
             let mut fitting = suffixes.filter(|suffix| suffix.len() <= self.below_length);
             if let Some(site) = fitting.find_map(|suffix| self.below.get(suffix)) {
                 return Some(*site);
@@ -43,10 +43,10 @@ impl Hosts {
         if name == "*" {
             self.any.get_or_insert(site);
         } else if let Some(parent) = name.strip_prefix("*.") {
-            self.below.entry(parent.into()).or_insert(site);
+            self.below.entry(parent.as_bytes().into()).or_insert(site);
             self.below_length = self.below_length.max(parent.len());
         } else {
-            self.exact.entry(name.into()).or_insert(site);
+            self.exact.entry(name.as_bytes().into()).or_insert(site);
         }
     }
 }

@@ -86,7 +86,7 @@ impl Router {
     ///
     /// `host` is in lower case without port, `path` normal; `thread` is the caller's own.
     #[must_use]
-    pub fn find(&self, thread: ThreadId, host: &str, path: &[u8]) -> Option<Found> {
+    pub fn find(&self, thread: ThreadId, host: &[u8], path: &[u8]) -> Option<Found> {
         let site = self.hosts.find(host)?;
         let nothing = Found { site, route: None, matched: 0, pattern: None };
         let Some(paths) = self.sites.get(site) else { return Some(nothing) };

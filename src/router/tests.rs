@@ -42,10 +42,10 @@ fn the_most_specific_host_wins() {
         ("", 3),
         (".example", 1),
     ] {
-        assert_eq!(router.find(THREAD, host, b"/").unwrap().site, expected, "{host}");
+        assert_eq!(router.find(THREAD, host.as_bytes(), b"/").unwrap().site, expected, "{host}");
     }
     let router = Router::new(&sites[..3], 1).unwrap();
-    assert_eq!(router.find(THREAD, "other", b"/"), None);
+    assert_eq!(router.find(THREAD, b"other", b"/"), None);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn paths_are_tried_in_the_order_of_nginx() {
         &[r"\.(jsp|do)$", r"^/static/deep/.*\.jsp$", "(?i)^/UP/([a-z]+)/"],
     )];
     let router = Router::new(&sites, 2).unwrap();
-    let route = |path: &str| router.find(ThreadId(1), "a", path.as_bytes()).unwrap().route;
+    let route = |path: &str| router.find(ThreadId(1), b"a", path.as_bytes()).unwrap().route;
     assert_eq!(route("/ping"), Some(100));
     assert_eq!(route("/ping/"), Some(200));
     assert_eq!(route("/static/a.jsp"), Some(101));
@@ -70,10 +70,10 @@ fn paths_are_tried_in_the_order_of_nginx() {
     assert_eq!(route("/up/x/y"), Some(302));
     assert_eq!(route("*"), None);
 
-    let found = router.find(THREAD, "a", b"/up/abc/y").unwrap();
+    let found = router.find(THREAD, b"a", b"/up/abc/y").unwrap();
     let captures = router.captures(THREAD, &found, b"/up/abc/y").unwrap();
     assert_eq!(&captures[1], b"abc");
-    let found = router.find(THREAD, "a", b"/static/b").unwrap();
+    let found = router.find(THREAD, b"a", b"/static/b").unwrap();
     assert_eq!(found.matched, "/static/".len());
     assert!(router.captures(THREAD, &found, b"/static/b").is_none());
 }
@@ -82,7 +82,7 @@ fn paths_are_tried_in_the_order_of_nginx() {
 fn a_site_without_a_fitting_route_asks_no_other_site() {
     let sites = [site(&["a"], &["/x"], &[], &[]), site(&["*"], &[], &["/"], &[])];
     let router = Router::new(&sites, 1).unwrap();
-    let found = router.find(THREAD, "a", b"/y").unwrap();
+    let found = router.find(THREAD, b"a", b"/y").unwrap();
     assert_eq!((found.site, found.route), (0, None));
 }
 
@@ -134,7 +134,7 @@ proptest! {
     ) {
         let router = Router::new(&sites, 1).unwrap();
         for (host, path) in asked {
-            let found = router.find(THREAD, &host, path.as_bytes());
+            let found = router.find(THREAD, host.as_bytes(), path.as_bytes());
             prop_assert_eq!(found.map(|found| (found.site, found.route)), naive(&sites, &host, &path), "{} {}", host, path);
         }
     }

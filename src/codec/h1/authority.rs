@@ -11,19 +11,13 @@ pub(in crate::codec) fn is_authority(bytes: &[u8]) -> bool {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
         return is_ipv6(&rest[..end]) && is_port_part(&rest[end + 1..]);
     }
-    let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
-    end > 0 && is_reg_name(&bytes[..end]) && is_port_part(&bytes[end..])
-}
-
-/// `reg-name` (RFC 3986 §3.2.2), of which an IPv4 address is a special case.
-fn is_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
+    let mut rest = bytes;
+    // `reg-name` (RFC 3986 §3.2.2), of which an IPv4 address is a special case.
     loop {
-        let plain = rest.iter().position(|byte| !REG_NAME[*byte as usize]).unwrap_or(rest.len());
+        let plain = rest.iter().position(|byte| !REG_NAME[usize::from(*byte)]).unwrap_or(rest.len());
         match &rest[plain..] {
-            [] => return true,
             [b'%', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = behind,
-            _ => return false,
+            behind => return behind.len() < bytes.len() && is_port_part(behind),
         }
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn field_line(&mut self) -> Result<Option<Line>, FieldFault> {
         let rest = self.rest();
-        let name_end = token_length(rest);
+        let name_end = name_length(rest);
         if name_end == 0 || rest.get(name_end) != Some(&b':') {
             return self.no_field(rest.get(name_end).copied(), name_end == 0);
         }
@@ -164,7 +164,15 @@ fn clean_length(bytes: &[u8]) -> usize {
     front(bytes, |byte| byte.is_ascii_control())
 }
 
-/// How many bytes at the front are of a token. Names are too short for blocks.
+/// How many bytes at the front are the name of a field, where a colon follows them.
+#[inline(always)]
+fn name_length(bytes: &[u8]) -> usize {
+    // Nearly all names have letters, digits and `-`, which a block can tell from the rest.
+    let plain = front(bytes, |byte| !matches!(byte | 0x20, b'a'..=b'z') & !byte.is_ascii_digit() & (byte != b'-'));
+    if bytes.get(plain) == Some(&b':') { plain } else { token_length(bytes) }
+}
+
+/// How many bytes at the front are of a token.
 #[inline(always)]
 fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
