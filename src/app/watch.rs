@@ -10,6 +10,7 @@
 //!
 //! The rules are in [`settle`] (pure) and the readings in `prints`; the thread here only waits.
 
+mod events;
 mod paths;
 mod prints;
 pub mod settle;
@@ -17,15 +18,14 @@ pub mod settle;
 mod tests;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Instant;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::events::Events;
 use self::prints::Prints;
 use self::settle::{Input, Settle};
 
@@ -43,7 +43,7 @@ impl Watch {
     /// When no thread can be started. A kernel that gives no events is no error: it is logged, and
     /// changes are then seen by looking.
     pub fn start() -> io::Result<Self> {
-        Self::spawn(Events::Kernel)
+        Self::spawn(true)
     }
 
     /// Starts with nothing to follow and asks the kernel for no events: a change is seen within
@@ -52,7 +52,7 @@ impl Watch {
     /// # Errors
     /// When no thread can be started.
     pub fn start_without_events() -> io::Result<Self> {
-        Self::spawn(Events::None)
+        Self::spawn(false)
     }
 
     /// Replaces what is followed. What was followed before keeps the contents it is compared with,
@@ -70,15 +70,12 @@ impl Watch {
         }
     }
 
-    fn spawn(events: Events) -> io::Result<Self> {
+    fn spawn(with_events: bool) -> io::Result<Self> {
         // Few places are enough: an event that finds no room is covered by those that wait.
         let (orders, inbox) = mpsc::sync_channel(16);
         let (announce, changes) = tokio::sync::mpsc::channel(1);
-        let watcher = match events {
-            Events::Kernel => kernel_events(orders.clone()),
-            Events::None => None,
-        };
-        thread::Builder::new().name("watch".into()).spawn(move || run(&inbox, &announce, watcher))?;
+        let events = if with_events { kernel_events(orders.clone()) } else { None };
+        thread::Builder::new().name("watch".into()).spawn(move || run(&inbox, &announce, events))?;
         Ok(Self { orders, changes })
     }
 }
@@ -129,12 +126,6 @@ impl Followed {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Events {
-    Kernel,
-    None,
-}
-
 #[derive(Debug)]
 enum Order {
     Follow(Vec<Followed>),
@@ -145,11 +136,10 @@ enum Order {
 fn run(
     inbox: &mpsc::Receiver<Order>,
     announce: &tokio::sync::mpsc::Sender<()>,
-    mut watcher: Option<RecommendedWatcher>,
+    mut events: Option<Events>,
 ) {
     let mut prints = Prints::default();
     let mut settle = Settle::new(prints.followed(), Instant::now());
-    let mut armed = Vec::new();
     let mut last = prints.followed();
     loop {
         let wait = settle.poll_timeout().saturating_duration_since(Instant::now());
@@ -157,7 +147,7 @@ fn run(
             Ok(Order::Follow(paths)) => {
                 let now = Instant::now();
                 // Armed before the first reading: what changes after it is not missed.
-                rearm(watcher.as_mut(), &mut armed, paths::to_watch(&paths));
+                rearm(events.as_mut(), &paths);
                 prints.follow(now, paths);
                 last = prints.followed();
                 settle = Settle::new(last, now);
@@ -168,7 +158,7 @@ fn run(
                 let print = prints.look(now);
                 if print != last {
                     // Links and files may be other ones now.
-                    rearm(watcher.as_mut(), &mut armed, paths::to_watch(prints.paths()));
+                    rearm(events.as_mut(), prints.paths());
                     last = print;
                 }
                 settle.handle(now, Input::Print(print));
@@ -186,47 +176,21 @@ fn run(
     }
 }
 
-fn kernel_events(wake: SyncSender<Order>) -> Option<RecommendedWatcher> {
-    let touched = move |event: notify::Result<notify::Event>| {
-        if event.map_or(true, |event| may_change_contents(event.kind)) {
-            let _ = wake.try_send(Order::Touched);
-        }
-    };
-    notify::recommended_watcher(touched)
+fn kernel_events(wake: SyncSender<Order>) -> Option<Events> {
+    Events::start(move || _ = wake.try_send(Order::Touched))
         .inspect_err(|fault| {
             tracing::warn!(%fault, "no file events from the kernel; files are looked at every {:?}", settle::LOOK);
         })
         .ok()
 }
 
-/// Reading is reported too, our own included.
-fn may_change_contents(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        _ => true,
-    }
-}
-
-/// Watches `wanted` instead of `armed`. Paths that stay are watched anew: there may be another
-/// file of that name.
-fn rearm(watcher: Option<&mut RecommendedWatcher>, armed: &mut Vec<PathBuf>, wanted: Vec<PathBuf>) {
-    let Some(watcher) = watcher else { return };
-    for path in armed.drain(..) {
-        // The kernel has dropped the watch of a file that is gone.
-        let _ = watcher.unwatch(&path);
-    }
-    for path in wanted {
-        match watcher.watch(&path, RecursiveMode::NonRecursive) {
-            Ok(()) => armed.push(path),
-            Err(fault) => unwatched(&path, &fault),
+fn rearm(events: Option<&mut Events>, followed: &[Followed]) {
+    let Some(events) = events else { return };
+    let paths = paths::to_watch(followed);
+    events.watch(paths.iter().map(PathBuf::as_path), |path, fault| {
+        // What is not there is followed all the same, so that its coming is seen.
+        if fault.kind() != io::ErrorKind::NotFound {
+            tracing::debug!(path = %path.display(), %fault, "no file events here; looked at every {:?}", settle::LOOK);
         }
-    }
-}
-
-fn unwatched(path: &Path, fault: &notify::Error) {
-    match fault.kind {
-        // Followed all the same, so that its coming is seen.
-        notify::ErrorKind::PathNotFound => {}
-        _ => tracing::debug!(path = %path.display(), %fault, "no file events here; looked at every {:?}", settle::LOOK),
-    }
+    });
 }
