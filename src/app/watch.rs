@@ -133,11 +133,7 @@ enum Order {
     Stop,
 }
 
-fn run(
-    inbox: &mpsc::Receiver<Order>,
-    announce: &tokio::sync::mpsc::Sender<()>,
-    mut events: Option<Events>,
-) {
+fn run(inbox: &mpsc::Receiver<Order>, announce: &tokio::sync::mpsc::Sender<()>, mut events: Option<Events>) {
     let mut prints = Prints::default();
     let mut settle = Settle::new(prints.followed(), Instant::now());
     let mut last = prints.followed();

@@ -168,7 +168,7 @@ fn clean_length(bytes: &[u8]) -> usize {
 #[inline(always)]
 fn name_length(bytes: &[u8]) -> usize {
     // Nearly all names have letters, digits and `-`, which a block can tell from the rest.
-    let plain = front(bytes, |byte| !matches!(byte | 0x20, b'a'..=b'z') & !byte.is_ascii_digit() & (byte != b'-'));
+    let plain = front(bytes, |byte| !byte.is_ascii_alphanumeric() & (byte != b'-'));
     if bytes.get(plain) == Some(&b':') { plain } else { token_length(bytes) }
 }
 

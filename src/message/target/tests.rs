@@ -33,7 +33,8 @@ fn a_plain_target_is_read_without_a_copy() {
 fn hosts_are_checked_and_normalised() {
     let host = |text: &str| {
         let head = head("/", text);
-        RequestTarget::of(&head, false).map(|target| (String::from_utf8(target.host().to_vec()).unwrap(), target.port()))
+        RequestTarget::of(&head, false)
+            .map(|target| (String::from_utf8(target.host().to_vec()).unwrap(), target.port()))
     };
     assert_eq!(host("A.b"), Ok(("a.b".into(), None)));
     assert_eq!(host("a.b:"), Ok(("a.b".into(), None)));
