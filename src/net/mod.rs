@@ -19,7 +19,7 @@ pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, f
 pub use gather::Gather;
 pub use pace::Pace;
 pub use piece::Piece;
-pub use pipe::Pipe;
+pub use pipe::{Pipe, Source};
 pub use scratch::Scratch;
 pub use socket::Socket;
 pub use stream::Stream;

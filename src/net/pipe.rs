@@ -1,4 +1,4 @@
-//! Pipes of the kernel: what goes through one from socket to socket is never copied.
+//! Pipes of the kernel: what goes through one, from a socket or a file to a socket, is never copied.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,45 +11,81 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Bytes on their way from one plain socket to another. It comes from a pool of the thread and goes
-/// back when it is dropped; one that still holds something is closed.
+/// Bytes on their way to a plain socket. It comes from a pool of the thread and goes back when it is
+/// dropped; one that still holds something is closed.
 #[derive(Debug)]
 pub struct Pipe {
     ends: Rc<Ends>,
     held: usize,
 }
 
+/// Where the bytes of a pipe come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A plain socket.
+    Socket,
+    /// A file that is in memory.
+    File,
+}
+
+impl Source {
+    /// Pages that a pipe has room for, in bytes. A network card fills few bytes of a page: there a pipe
+    /// holds less. The more pages of a file go into a socket at once, the less each costs.
+    const fn room(self) -> usize {
+        match self {
+            Self::Socket => 256 * 1024,
+            Self::File => 1024 * 1024,
+        }
+    }
+
+    /// Pipes that a thread may have open for it. Who gets none does without: the kernel gives all
+    /// processes of an unprivileged user 64 MiB of pipes by default, and each costs two descriptors.
+    #[must_use]
+    pub const fn most(self) -> usize {
+        match self {
+            Self::Socket => 64,
+            Self::File => 8,
+        }
+    }
+}
+
 /// Both ends of an open pipe; counted.
 #[derive(Debug)]
 struct Ends {
+    source: Source,
     reader: OwnedFd,
     writer: OwnedFd,
 }
 
-/// Pages that a pipe has room for, in bytes. A network card fills few bytes of a page: there a pipe
-/// holds less.
-const ROOM: usize = 256 * 1024;
 /// Bytes asked for in one call; more than a pipe takes.
 const STEP: u64 = 1024 * 1024;
-/// Empty pipes kept for reuse by each thread; what is above is closed.
+/// Empty pipes kept for reuse by each thread, of each kind; what is above is closed.
 const POOLED: usize = 16;
 
+/// The pipes of a thread, of one kind.
+struct Pipes {
+    open: Cell<usize>,
+    pool: RefCell<Vec<Rc<Ends>>>,
+}
+
+impl Pipes {
+    const fn none() -> Self {
+        Self { open: Cell::new(0), pool: RefCell::new(Vec::new()) }
+    }
+}
+
 thread_local! {
-    static OPEN: Cell<usize> = const { Cell::new(0) };
-    static POOL: RefCell<Vec<Rc<Ends>>> = const { RefCell::new(Vec::new()) };
+    static PIPES: [Pipes; 2] = const { [Pipes::none(), Pipes::none()] };
 }
 
 impl Pipe {
-    /// Pipes that a thread may have open. Who gets none copies: the kernel gives all processes of an
-    /// unprivileged user 64 MiB of pipes by default, and each costs two descriptors.
-    pub const MOST: usize = 64;
-
     /// An empty pipe; `None` where the thread has enough or the system gives none.
     #[must_use]
-    pub fn new() -> Option<Self> {
-        let ends = match POOL.with_borrow_mut(Vec::pop) {
+    pub fn new(source: Source) -> Option<Self> {
+        let pooled = PIPES.with(|pipes| pipes[source as usize].pool.borrow_mut().pop());
+        let ends = match pooled {
             Some(ends) => ends,
-            None => Rc::new(Ends::open()?),
+            None => Rc::new(Ends::open(source)?),
         };
         Some(Self { ends, held: 0 })
     }
@@ -86,6 +122,18 @@ impl Pipe {
         }
     }
 
+    /// Moves bytes of `file` from `offset` on, at most `most`, into the pipe, which must be empty; 0 is
+    /// the end of the file. It waits for a disk where they are not in memory.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn fill(&mut self, file: &OwnedFd, offset: u64, most: usize) -> io::Result<usize> {
+        let most = most.min(self.ends.source.room());
+        let n = retry_on_intr(|| splice(file, Some(&mut { offset }), &self.ends.writer, None, most, FLAGS))?;
+        self.held += n;
+        Ok(n)
+    }
+
     /// Moves what is held into `socket`, as far as it takes it; how much that was.
     ///
     /// # Errors
@@ -106,8 +154,10 @@ impl Pipe {
 }
 
 fn moved(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, most: usize) -> Result<usize, Errno> {
-    retry_on_intr(|| splice(&from, None, &to, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK))
+    retry_on_intr(|| splice(&from, None, &to, None, most, FLAGS))
 }
+
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 impl Drop for Pipe {
     fn drop(&mut self) {
@@ -115,8 +165,8 @@ impl Drop for Pipe {
             return;
         }
         // The pool is gone when the thread is ending; the pipe is then simply closed.
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
+        let _ = PIPES.try_with(|pipes| {
+            let mut pool = pipes[self.ends.source as usize].pool.borrow_mut();
             if pool.len() < POOLED {
                 pool.push(Rc::clone(&self.ends));
             }
@@ -125,27 +175,34 @@ impl Drop for Pipe {
 }
 
 impl Ends {
-    fn open() -> Option<Self> {
-        if OPEN.get() >= Pipe::MOST {
-            return None;
-        }
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Beyond its share a user gets pipes of a page or two, which are worth less than a copy.
-        fcntl_setpipe_size(&writer, ROOM).ok()?;
-        OPEN.set(OPEN.get() + 1);
-        Some(Self { reader, writer })
+    fn open(source: Source) -> Option<Self> {
+        PIPES.with(|pipes| {
+            let open = &pipes[source as usize].open;
+            if open.get() >= source.most() {
+                return None;
+            }
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+            // Beyond its share a user gets pipes of a page or two, which are worth less than a copy.
+            fcntl_setpipe_size(&writer, source.room()).ok()?;
+            open.set(open.get() + 1);
+            Some(Self { source, reader, writer })
+        })
     }
 }
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        let _ = OPEN.try_with(|open| open.set(open.get().saturating_sub(1)));
+        let _ = PIPES.try_with(|pipes| {
+            let open = &pipes[self.source as usize].open;
+            open.set(open.get().saturating_sub(1));
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::io::Write;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -158,8 +215,13 @@ mod tests {
         (one.unwrap(), other.unwrap().0)
     }
 
+    /// Of those for sockets.
     fn pooled() -> usize {
-        POOL.with_borrow(Vec::len)
+        PIPES.with(|pipes| pipes[0].pool.borrow().len())
+    }
+
+    fn open() -> usize {
+        PIPES.with(|pipes| pipes[0].open.get())
     }
 
     #[tokio::test]
@@ -174,7 +236,7 @@ mod tests {
             source
         };
         let moving = async {
-            let mut pipe = Pipe::new().unwrap();
+            let mut pipe = Pipe::new(Source::Socket).unwrap();
             let mut left = most;
             while left > 0 {
                 let n = poll_fn(|cx| pipe.poll_fill(cx, &from, left)).await.unwrap();
@@ -206,7 +268,7 @@ mod tests {
     async fn the_end_of_the_stream_is_told() {
         let (source, from) = pair().await;
         drop(source);
-        let mut pipe = Pipe::new().unwrap();
+        let mut pipe = Pipe::new(Source::Socket).unwrap();
         assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 0);
     }
 
@@ -214,18 +276,34 @@ mod tests {
     async fn what_holds_something_goes_to_nobody_else() {
         let (mut source, from) = pair().await;
         source.write_all(b"secret").await.unwrap();
-        let mut pipe = Pipe::new().unwrap();
+        let mut pipe = Pipe::new(Source::Socket).unwrap();
         assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 3)).await.unwrap(), 3);
         drop(pipe);
-        assert_eq!((pooled(), OPEN.get()), (0, 0));
+        assert_eq!((pooled(), open()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_file_goes_through_from_any_place_to_its_end() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 2_000_000]).unwrap();
+        let file = OwnedFd::from(file);
+        let (to, mut sink) = pair().await;
+        let mut pipe = Pipe::new(Source::File).unwrap();
+        assert_eq!(pipe.fill(&file, 1_999_990, 1_000).unwrap(), 10);
+        assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to)).await.unwrap(), 10);
+        let mut got = [0; 10];
+        sink.read_exact(&mut got).await.unwrap();
+        assert_eq!((got, pipe.is_empty()), ([7; 10], true));
+        assert_eq!(pipe.fill(&file, 2_000_000, 1_000).unwrap(), 0);
+        assert_eq!(pipe.fill(&file, 0, 2_000_000).unwrap(), Source::File.room());
     }
 
     #[test]
     fn a_thread_has_so_many_and_no_more() {
-        let pipes: Vec<Pipe> = (0..Pipe::MOST).map(|_| Pipe::new().unwrap()).collect();
-        assert!(Pipe::new().is_none());
+        let pipes: Vec<Pipe> = (0..Source::Socket.most()).map(|_| Pipe::new(Source::Socket).unwrap()).collect();
+        assert!(Pipe::new(Source::Socket).is_none());
         drop(pipes);
-        assert_eq!((pooled(), OPEN.get()), (POOLED, POOLED));
-        assert!(Pipe::new().is_some());
+        assert_eq!((pooled(), open()), (POOLED, POOLED));
+        assert!(Pipe::new(Source::Socket).is_some());
     }
 }

@@ -9,7 +9,7 @@ use crate::codec::h1::{self, BodyDecoder, Framing};
 use crate::handler::Local;
 use crate::head::Fields;
 use crate::message::{HopNames, RequestBody};
-use crate::net::{Buffer, Pipe};
+use crate::net::{Buffer, Pipe, Source};
 use crate::upstream::Lease;
 
 /// Why an answer broke off inside its body.
@@ -199,7 +199,7 @@ impl<'s> UpstreamBody<'s> {
             return None;
         }
         if self.pipe.is_none() {
-            self.pipe = Pipe::new();
+            self.pipe = Pipe::new(Source::Socket);
             self.pipes = self.pipe.is_some();
             connection.input = Buffer::none();
         }

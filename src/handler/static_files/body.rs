@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::disk::{self, Disk, SlowRead};
+use crate::net::{Pipe, Source};
 
 /// How much of a file is read at once for those who need it in memory, in bytes.
 const READ_STEP: u64 = 128 * 1024;
@@ -25,9 +26,10 @@ const SEND_STEP: u64 = 2 * 1024 * 1024;
 const LOOK_STEP: usize = 1024 * 1024;
 /// After how many bytes [`FileBody::poll_send`] lets others have a turn.
 const TURN: u64 = SEND_STEP;
-/// From how many bytes on the socket is corked meanwhile: else each acknowledgement sends the odd
-/// bytes at the end of a step as a packet of its own.
-const CORKED_FROM: u64 = 1024 * 1024;
+/// From how many bytes on a body is sent through a pipe that holds more of it at once than sendfile's
+/// own, and the socket is corked meanwhile: else each acknowledgement sends the odd bytes at the end of
+/// a step as a packet of its own.
+const LARGE_FROM: u64 = 1024 * 1024;
 
 /// A stretch of a body.
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ impl FileBody {
         }
     }
 
-    /// Sends to a plain socket, by sendfile what is a file in memory; true when all is sent.
+    /// Sends to a plain socket, uncopied what is a file in memory; true when all is sent.
     ///
     /// Adds what it sent to `sent`, before it waits too. False says that it is somebody else's
     /// turn, not that the socket is full.
@@ -123,15 +125,27 @@ impl FileBody {
         let length = self.length();
         if let Self::File(ranges) = self
             && !ranges.corked
-            && length >= CORKED_FROM
+            && length >= LARGE_FROM
         {
             ranges.corked = cork(socket, true);
+            ranges.pipe = ranges.pipe.take().or_else(|| Pipe::new(Source::File));
         }
         while *sent - start < TURN {
             let step = if let Self::File(ranges) = self
+                && let Some(pipe) = ranges.pipe.as_mut().filter(|pipe| !pipe.is_empty())
+            {
+                let Poll::Ready(drained) = pipe.poll_drain(cx, socket) else {
+                    ranges.resident_until = 0;
+                    return Poll::Pending;
+                };
+                Ok(drained?)
+            } else if let Self::File(ranges) = self
                 && let Some(span) = ranges.resident()?
             {
-                send_file(socket, &ranges.file, span)
+                match ranges.fill_pipe(&span) {
+                    Some(filled) => filled.map(|()| 0),
+                    None => send_file(socket, &ranges.file, span),
+                }
             } else if ready!(self.poll_fill(cx))? {
                 send_bytes(socket, self.data(), self.length())
             } else {
@@ -148,7 +162,6 @@ impl FileBody {
                     self.advance(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Whatever was in memory may be gone when the socket has room again.
                     if let Self::File(ranges) = self {
                         ranges.resident_until = 0;
                     }
@@ -183,12 +196,15 @@ pub struct FileRanges {
     read_to: usize,
     slow: Option<SlowRead>,
     step: u64,
-    /// Up to where in the file memory was found to hold the span at the front.
+    /// Up to where in the file memory was found to hold the span at the front; 0 after a wait, when
+    /// whatever was there may be gone.
     resident_until: u64,
     /// Whether the file system has no sendfile.
     copies: bool,
     /// Whether the socket holds packets back that are not full.
     corked: bool,
+    /// On their way to the socket: the first bytes of the span at the front.
+    pipe: Option<Pipe>,
 }
 
 impl FileRanges {
@@ -205,10 +221,19 @@ impl FileRanges {
             resident_until: 0,
             copies: false,
             corked: false,
+            pipe: None,
         }
     }
 
+    /// Brings some of a span that is in memory into the pipe, where there is one.
+    fn fill_pipe(&mut self, span: &Range<u64>) -> Option<io::Result<()>> {
+        let filled = self.pipe.as_mut()?.fill(&self.file, span.start, (span.end - span.start) as usize);
+        Some(filled.and_then(|n| if n == 0 { Err(truncated()) } else { Ok(()) }))
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        // What it holds is read anew.
+        self.pipe = self.pipe.take().filter(Pipe::is_empty);
         loop {
             if !self.data().is_empty() {
                 return Poll::Ready(Ok(true));
