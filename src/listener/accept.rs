@@ -102,10 +102,20 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
     };
     let client = Client { peer, tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
+    if listener.tls.is_none() && !listener.protocols.h2c {
+        let stream = Stream::Tcp(socket.into());
+        let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
+        let mut connection = h1::Connection::new(accepted);
+        tokio::task::spawn_local(async move {
+            // By reference, here and below: what a task moves takes its room twice.
+            let _counted = &counted;
+            connection.serve().await;
+        });
+        return;
+    }
     // What only the beginning of a connection needs is no part of its task.
     let opening = Box::pin(open(Rc::clone(worker), socket, client, id, place));
     tokio::task::spawn_local(async move {
-        // By reference here and below: what a task moves takes its room twice.
         let _counted = &counted;
         let Some(mut opened) = opening.await else { return };
         match &mut opened {
@@ -136,7 +146,7 @@ impl Drop for Counted {
     }
 }
 
-/// Takes TLS off and lets the protocol's driver serve.
+/// Takes TLS off and finds the protocol's driver.
 async fn open(
     worker: Rc<Worker>,
     socket: TcpStream,
