@@ -35,8 +35,12 @@ pub mod message;
 pub mod codec;
 // Method, target and fields of a message, whatever protocol carried them.
 pub mod head;
+// What guard and worker say to each other.
+pub mod control;
 // What the operator wrote.
 pub mod config;
+// Files that a config names, read once, by whom may read them.
+pub mod reading;
 // What is said to the operator about a fault.
 pub mod diagnostic;
 // Counters, histograms, access log.

@@ -23,6 +23,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{self, Config};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Severity};
+use crate::reading::Reading;
 use crate::snapshot::{Lasting, compile};
 use crate::telemetry::diagnostics;
 use crate::tls::Tickets;
@@ -116,11 +117,17 @@ pub fn ask(path: &Path, order: Order) -> ExitCode {
 
 /// Reads a config. With faults in its texts, those of the files that they name are told as well.
 fn read(path: &Path) -> Result<Config, Faults> {
-    let (config, mut faults) = config::scan(path)?;
+    let (config, mut faults) = config::scan(path, &Reading::of_disk())?;
     if !faults.is_empty()
         && let Ok(tickets) = Tickets::new()
-        && let Err(more) =
-            compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())
+        && let Err(more) = compile(
+            &config,
+            &Lasting::new(1, files::raise_limit(), tickets),
+            &Addresses::default(),
+            None,
+            &Reading::of_disk(),
+            now(),
+        )
     {
         // What follows from a fault that is told already, at the same place, is none of its own.
         let more = more.diagnostics().iter().filter(|fault| faults.iter().all(|told| told.span != fault.span));
@@ -138,8 +145,14 @@ fn checked(path: &Path) -> Result<Config, Faults> {
     let config = read(path)?;
     let tickets = Tickets::new()
         .map_err(|error| Faults::from(Diagnostic::anywhere(format!("the system gives no random bytes: {error}"))))?;
-    let snapshot =
-        compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())?;
+    let snapshot = compile(
+        &config,
+        &Lasting::new(1, files::raise_limit(), tickets),
+        &Addresses::default(),
+        None,
+        &Reading::of_disk(),
+        now(),
+    )?;
     for warning in snapshot.warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
         eprintln!("{}", config.sources.render(warning));
     }

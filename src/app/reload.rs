@@ -23,6 +23,7 @@ use crate::admin::{self, Sources};
 use crate::config::{AccessLogFormat, AccessLogTarget, Config, LogLevel, Process};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
 use crate::listener::bind::bind;
+use crate::reading::Reading;
 use crate::snapshot::{Lasting, Snapshot, compile, names_of};
 use crate::telemetry::{self, AccessLog, Destination, Format, Opened, diagnostics};
 use crate::tls::Tickets;
@@ -266,7 +267,7 @@ fn prepare(
     current: Option<&Snapshot>,
     admin: Option<SocketAddr>,
 ) -> Result<Prepared, Faults> {
-    let snapshot = Arc::new(compile(config, lasting, addresses, current, now())?);
+    let snapshot = Arc::new(compile(config, lasting, addresses, current, &Reading::of_disk(), now())?);
     let mut faults = Vec::new();
     let bound: BTreeSet<SocketAddr> =
         current.map(|snapshot| snapshot.binds().into_iter().map(|(bind, _)| bind).collect()).unwrap_or_default();

@@ -17,11 +17,12 @@ use crate::handler::rewrite::{PathTemplate, Rewrite};
 use crate::handler::{Handler, static_files};
 use crate::head::FieldLine;
 use crate::message::HeaderRules;
+use crate::reading::Reading;
 use crate::router::{Router, SiteRoutes};
 use crate::upstream::discovery::Addresses;
 
-/// Makes objects of what was written. Files that the config names are read here: certificates, CAs,
-/// error pages, the folders of sites. `previous` is what runs: what did not change is taken over.
+/// Makes objects of what was written. Files that the config names are read here, by `reading`: certificates,
+/// CAs, error pages; the folders of sites are opened. `previous` is what runs: what did not change is taken over.
 ///
 /// # Errors
 /// Every fault at once; `previous` runs on.
@@ -30,9 +31,11 @@ pub fn compile(
     lasting: &Lasting,
     addresses: &Addresses,
     previous: Option<&Snapshot>,
+    reading: &Reading,
     now: Instant,
 ) -> Result<Snapshot, Faults> {
-    let mut compiler = Compiler { config, lasting, certificates: Certificates::new(), faults: Vec::new() };
+    let mut compiler =
+        Compiler { config, lasting, certificates: Certificates::new(reading), reading, faults: Vec::new() };
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
@@ -64,7 +67,8 @@ pub fn compile(
 struct Compiler<'c> {
     config: &'c Config,
     lasting: &'c Lasting,
-    certificates: Certificates,
+    certificates: Certificates<'c>,
+    reading: &'c Reading,
     faults: Vec<Diagnostic>,
 }
 
@@ -262,7 +266,7 @@ impl Compiler<'_> {
     fn pages(&mut self, written: &[(u16, Spanned<std::path::PathBuf>)]) -> ErrorPages {
         let mut pages = ErrorPages::default();
         for (status, path) in written {
-            if let Some(page) = self.told(ErrorPage::load(&path.value), path.span) {
+            if let Some(page) = self.told(ErrorPage::load(&path.value, self.reading), path.span) {
                 pages.push(*status, page);
             }
         }

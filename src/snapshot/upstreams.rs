@@ -33,7 +33,7 @@ pub(super) fn upstream(
     written: &config::Upstream,
     lasting: &Lasting,
     addresses: &Addresses,
-    certificates: &mut Certificates,
+    certificates: &mut Certificates<'_>,
     previous: Option<&Snapshot>,
     now: Instant,
 ) -> Upstream {
@@ -144,7 +144,15 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let config = config::load(&path).unwrap();
             // What was compiled before is gone, and its memory is used again.
-            let snapshot = compile(&config, &lasting, &Addresses::default(), None, Instant::now()).unwrap();
+            let snapshot = compile(
+                &config,
+                &lasting,
+                &Addresses::default(),
+                None,
+                &crate::reading::Reading::of_disk(),
+                Instant::now(),
+            )
+            .unwrap();
             recipes.push(snapshot.upstreams[0].recipe);
         }
         recipes.sort_unstable();

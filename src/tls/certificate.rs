@@ -1,13 +1,13 @@
 //! One certificate chain with its key, read from PEM files.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use rustls::{
     Error, InconsistentKeys, SignatureAlgorithm,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
@@ -15,6 +15,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::reading::Reading;
 
 /// Where a chain and its key are; both may be in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,19 +152,19 @@ pub enum Validity {
 }
 
 /// More than any chain or bundle of authorities takes; it stops a wrong path from filling memory.
-const FILE_LIMIT_BYTES: u64 = 4 << 20;
+const FILE_LIMIT_BYTES: usize = 4 << 20;
 
 /// The text of a pair's files.
 pub(super) struct PairText {
-    cert: Vec<u8>,
-    key: Vec<u8>,
+    cert: Bytes,
+    key: Bytes,
     /// Changes when either file does.
     pub(super) hash: u128,
 }
 
 impl PairText {
-    pub(super) fn read(pair: &Pair) -> Result<Self, LoadFault> {
-        let (cert, key) = (read(&pair.cert)?, read(&pair.key)?);
+    pub(super) fn read(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
+        let (cert, key) = (read(&pair.cert, reading)?, read(&pair.key, reading)?);
         let mut hash = Xxh3Default::new();
         hash.update(&(cert.len() as u64).to_le_bytes());
         hash.update(&cert);
@@ -177,8 +179,8 @@ impl Certificate {
     /// # Errors
     /// [`LoadFault`]. A certificate out of its dates is no fault, see [`Certificate::validity`]:
     /// a client may still take it, and a start that fails helps nobody.
-    pub fn load(pair: &Pair) -> Result<Self, LoadFault> {
-        Self::parse(pair, &PairText::read(pair)?)
+    pub fn load(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
+        Self::parse(pair, &PairText::read(pair, reading)?)
     }
 
     pub(super) fn parse(pair: &Pair, text: &PairText) -> Result<Self, LoadFault> {
@@ -279,12 +281,9 @@ pub(super) fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'stati
     })
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
-    let unreadable = |source| LoadFault::Unreadable { path: path.to_owned(), source };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if length as u64 > FILE_LIMIT_BYTES {
+pub(super) fn read(path: &Path, reading: &Reading) -> Result<Bytes, LoadFault> {
+    let text = reading.file(path).map_err(|source| LoadFault::Unreadable { path: path.to_owned(), source })?;
+    if text.len() > FILE_LIMIT_BYTES {
         return Err(LoadFault::TooLarge { path: path.to_owned() });
     }
     Ok(text)
@@ -321,7 +320,7 @@ mod tests {
     fn a_pair_is_read_with_its_names_and_dates() {
         let folder = new_folder();
         let pair = Authority::new("ca").server(&["B.example", "*.b.example"]).write(&folder, "b");
-        let certificate = Certificate::load(&pair).unwrap();
+        let certificate = Certificate::load(&pair, &Reading::of_disk()).unwrap();
         assert_eq!(certificate.names(), ["b.example", "*.b.example"]);
         assert_eq!(certificate.certified().cert.len(), 1);
         let now = SystemTime::now();
@@ -334,7 +333,7 @@ mod tests {
     fn a_common_name_counts_where_there_is_no_alternative_name() {
         let folder = new_folder();
         let pair = Authority::new("ca").named("Old.example").write(&folder, "old");
-        assert_eq!(Certificate::load(&pair).unwrap().names(), ["old.example"]);
+        assert_eq!(Certificate::load(&pair, &Reading::of_disk()).unwrap().names(), ["old.example"]);
     }
 
     #[test]
@@ -349,7 +348,8 @@ mod tests {
             path
         };
         let fault = |cert: &Path, key: &Path| {
-            let fault = Certificate::load(&Pair { cert: cert.into(), key: key.into() }).unwrap_err();
+            let fault =
+                Certificate::load(&Pair { cert: cert.into(), key: key.into() }, &Reading::of_disk()).unwrap_err();
             message(&fault, &folder)
         };
         assert_eq!(fault(&folder.path().join("none"), &good.key), "`none` cannot be read");
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(fault(&junk, &good.key), "`junk` holds a certificate that cannot be used");
         let odd = file("odd", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
         assert_eq!(fault(&good.cert, &odd), "the private key in `odd` cannot be used");
-        let huge = file("huge", &"x".repeat(usize::try_from(FILE_LIMIT_BYTES).unwrap() + 1));
+        let huge = file("huge", &"x".repeat(FILE_LIMIT_BYTES + 1));
         assert!(fault(&huge, &good.key).starts_with("`huge` is larger than"));
         assert!(fault(folder.path(), &good.key).ends_with("cannot be read"));
     }
@@ -382,6 +382,6 @@ mod tests {
         let pair = Authority::new("ca").server(&["a"]).write(&folder, "a");
         let both = folder.path().join("both.pem");
         fs::write(&both, [fs::read(&pair.key).unwrap(), fs::read(&pair.cert).unwrap()].concat()).unwrap();
-        assert!(Certificate::load(&Pair { cert: both.clone(), key: both }).is_ok());
+        assert!(Certificate::load(&Pair { cert: both.clone(), key: both }, &Reading::of_disk()).is_ok());
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -19,6 +19,7 @@ use rustls::{
 };
 
 use super::certificate::{Certificate, LoadFault, Pair, PairText};
+use crate::reading::{Reading, with_extension};
 
 /// Which certificates a listener shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,16 +56,16 @@ impl Store {
     ///
     /// # Errors
     /// Every fault of every file.
-    pub fn load(spec: &StoreSpec, previous: Option<&Self>) -> Result<Self, Vec<LoadFault>> {
+    pub fn load(spec: &StoreSpec, previous: Option<&Self>, reading: &Reading) -> Result<Self, Vec<LoadFault>> {
         let mut faults = Vec::new();
         let mut pairs = spec.certificates.clone();
         if let Some(directory) = &spec.directory {
-            for pair in pairs_in(directory) {
+            for pair in pairs_in(directory, reading) {
                 pair.map_or_else(|fault| faults.push(fault), |pair| pairs.push(pair));
             }
         }
         let mut certificates = Vec::with_capacity(pairs.len());
-        for loaded in load_all(&pairs, previous) {
+        for loaded in load_all(&pairs, previous, reading) {
             loaded.map_or_else(|fault| faults.push(fault), |certificate| certificates.push(certificate));
         }
         if certificates.is_empty() && faults.is_empty() {
@@ -126,39 +127,32 @@ fn default_twins(certificates: &[Arc<Certificate>]) -> Twins {
 }
 
 /// In the order of their names.
-fn pairs_in(directory: &Path) -> Vec<Result<Pair, LoadFault>> {
-    let mut certs = match crt_files(directory) {
-        Ok(certs) => certs,
+fn pairs_in(directory: &Path, reading: &Reading) -> Vec<Result<Pair, LoadFault>> {
+    let names = match reading.names(directory) {
+        Ok(names) => names,
         Err(source) => return vec![Err(LoadFault::Unreadable { path: directory.to_owned(), source })],
     };
-    certs.sort();
     let pair = |cert: PathBuf| {
         let key = cert.with_extension("key");
-        if key.exists() { Ok(Pair { cert, key }) } else { Err(LoadFault::Lonely { cert, key }) }
-    };
-    certs.into_iter().map(pair).collect()
-}
-
-fn crt_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "crt") {
-            files.push(path);
+        let is_there = |key: &OsStr| names.binary_search_by(|name| name.as_os_str().cmp(key)).is_ok();
+        if key.file_name().is_some_and(is_there) {
+            Ok(Pair { cert, key })
+        } else {
+            Err(LoadFault::Lonely { cert, key })
         }
-    }
-    Ok(files)
+    };
+    with_extension(directory, &names, "crt").into_iter().map(pair).collect()
 }
 
 /// Thousands of pairs are a second's work for one core, so the cores share it.
-fn load_all(pairs: &[Pair], previous: Option<&Store>) -> Vec<Result<Arc<Certificate>, LoadFault>> {
+fn load_all(pairs: &[Pair], previous: Option<&Store>, reading: &Reading) -> Vec<Result<Arc<Certificate>, LoadFault>> {
     let known: HashMap<&Path, &Arc<Certificate>> = previous
         .iter()
         .flat_map(|store| &store.certificates)
         .map(|certificate| (certificate.pair().cert.as_path(), certificate))
         .collect();
     let load = |pair: &Pair| {
-        let text = PairText::read(pair)?;
+        let text = PairText::read(pair, reading)?;
         match known.get(pair.cert.as_path()) {
             Some(certificate) if certificate.is_of(pair, text.hash) => Ok(Arc::clone(certificate)),
             _ => Certificate::parse(pair, &text).map(Arc::new),

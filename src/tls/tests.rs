@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::net::{Socket, Stream, TlsFacts};
+use crate::reading::Reading;
 
 pub(crate) mod minted;
 
@@ -39,7 +40,8 @@ impl Gate {
             .enumerate()
             .map(|(at, names)| authority.server(names).write(&folder, &at.to_string()))
             .collect();
-        let store = Arc::new(Store::load(&StoreSpec { certificates, directory: None }, None).unwrap());
+        let store =
+            Arc::new(Store::load(&StoreSpec { certificates, directory: None }, None, &Reading::of_disk()).unwrap());
         Self { folder, authority, store, tickets: Tickets::new().unwrap() }
     }
 
@@ -57,7 +59,9 @@ impl Gate {
     fn outbound(&self, spec: &OutboundSpec) -> ClientConfig {
         let ca = self.folder.path().join("ca.pem");
         fs::write(&ca, self.authority.pem()).unwrap();
-        ClientConfig::clone(OutboundTls::load(&OutboundSpec { ca: Some(ca), ..spec.clone() }).unwrap().config())
+        ClientConfig::clone(
+            OutboundTls::load(&OutboundSpec { ca: Some(ca), ..spec.clone() }, &Reading::of_disk()).unwrap().config(),
+        )
     }
 }
 
@@ -156,7 +160,12 @@ fn rsa_clients_are_shown_the_rsa_twin() {
     let gate = Gate::new(&[&["a"]]);
     let rsa = gate.authority.rsa_server(&["a"]).write(&gate.folder, "rsa");
     let ecdsa = gate.store.certificates()[0].pair().clone();
-    let store = Store::load(&StoreSpec { certificates: vec![ecdsa, rsa], directory: None }, Some(&gate.store)).unwrap();
+    let store = Store::load(
+        &StoreSpec { certificates: vec![ecdsa, rsa], directory: None },
+        Some(&gate.store),
+        &Reading::of_disk(),
+    )
+    .unwrap();
     let policy = ServerPolicy { min_version: MinVersion::Tls12, alpn: Vec::new(), client_auth: ClientAuth::None };
     let server = server_config(Arc::new(store), &policy, &gate.tickets).unwrap();
     assert!(shake(&server, &gate.client().into(), "a").unwrap().cipher.starts_with("TLS13"));
@@ -192,7 +201,7 @@ fn client_certificates_are_verified() {
     let (clients, strangers) = (Authority::new("clients"), Authority::new("strangers"));
     let ca = gate.folder.path().join("clients.pem");
     fs::write(&ca, clients.pem()).unwrap();
-    let authorities = Authorities::load(&ca).unwrap();
+    let authorities = Authorities::load(&ca, &Reading::of_disk()).unwrap();
     let required = gate.config(ClientAuth::Required(authorities.clone()));
     let optional = gate.config(ClientAuth::Optional(authorities));
     let attributes = [(DnType::OrganizationName, "shop".into()), (DnType::CommonName, "till 1".into())];
@@ -232,7 +241,7 @@ fn a_ticket_got_without_a_certificate_does_not_replace_one() {
     let gate = Gate::new(&[&["a"]]);
     let ca = gate.folder.path().join("clients.pem");
     fs::write(&ca, Authority::new("clients").pem()).unwrap();
-    let authorities = Authorities::load(&ca).unwrap();
+    let authorities = Authorities::load(&ca, &Reading::of_disk()).unwrap();
     let client = Arc::new(gate.client());
     let optional = gate.config(ClientAuth::Optional(authorities.clone()));
     for open in [gate.config(ClientAuth::None), optional] {
