@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::Identity;
+
 /// Where the config is if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/haechi/haechi.toml";
 
@@ -60,6 +62,13 @@ pub enum Command {
     },
     /// Print the JSON Schema of the config, for editors.
     Schema,
+    /// Started by `run`: serves by what it is handed.
+    #[command(hide = true)]
+    Worker {
+        /// The numbers of its user and groups.
+        #[arg(long)]
+        identity: Option<Identity>,
+    },
 }
 
 impl Command {

@@ -136,6 +136,7 @@ fn include_folders(root: &Node<'_>) -> Vec<PathBuf> {
 fn process(node: &Node<'_>) -> Process {
     Process {
         workers: node.number("workers"),
+        user: node.text("user"),
         connections: node.number("connections"),
         exchanges: node.number("exchanges"),
         lag: node.duration("lag"),

@@ -54,7 +54,7 @@ pub fn compile(
     match Faults::new(config.sources.clone(), faults) {
         Some(faults) => Err(faults),
         None => Ok(Snapshot {
-            generation: previous.map_or(0, |snapshot| snapshot.generation) + 1,
+            generation: previous.map_or(lasting.generation, |snapshot| snapshot.generation) + 1,
             listeners,
             upstreams,
             warnings,

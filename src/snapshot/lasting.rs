@@ -18,13 +18,15 @@ pub struct Lasting {
     pub threads: usize,
     /// How many files the process may open.
     pub files: u32,
+    /// The generation that was served before this process.
+    pub generation: u64,
     /// How many connections all listeners have.
     pub connections: Arc<CachePadded<AtomicU32>>,
     /// Health, counters and gates of servers.
     pub servers: upstream::Registry,
     /// Counters of listeners and sites.
     pub cells: Arc<telemetry::Registry>,
-    /// The keys of session tickets: a client resumes through a reload.
+    /// The keys of session tickets: a client resumes through a reload and a crash.
     pub tickets: Tickets,
     listeners: Mutex<HashMap<Arc<str>, Numbered>>,
 }
@@ -36,12 +38,13 @@ struct Numbered {
 }
 
 impl Lasting {
-    /// Nothing is known yet.
+    /// Nothing is known yet but which generation was served last, before this process.
     #[must_use]
-    pub fn new(threads: usize, files: u32, tickets: Tickets) -> Self {
+    pub fn new(threads: usize, files: u32, tickets: Tickets, generation: u64) -> Self {
         Self {
             threads,
             files,
+            generation,
             connections: Arc::default(),
             servers: upstream::Registry::new(threads),
             cells: Arc::new(telemetry::Registry::new(threads)),

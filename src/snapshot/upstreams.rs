@@ -134,7 +134,7 @@ mod tests {
     fn other_tls_is_another_recipe_even_where_it_lies_in_the_same_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("haechi.toml");
-        let lasting = Lasting::new(1, 1024, Tickets::new().unwrap());
+        let lasting = Lasting::new(1, 1024, Tickets::new(&[], std::time::SystemTime::now()).unwrap(), 0);
         let mut recipes = Vec::new();
         for at in 0..20 {
             let text = format!(

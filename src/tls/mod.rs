@@ -33,7 +33,7 @@ pub use mint::{MintFault, mint};
 pub use outbound::{OutboundFault, OutboundSpec, OutboundTls};
 pub use policy::{ClientAuth, MinVersion, PolicyFault, ServerPolicy, server_config};
 pub use store::{Store, StoreSpec};
-pub use tickets::Tickets;
+pub use tickets::{TicketFault, Tickets};
 
 /// The cryptography of every config: aws-lc-rs, with the post-quantum hybrid X25519MLKEM768 as the
 /// first choice of key exchange.

@@ -1,5 +1,6 @@
 //! Handshakes in memory: real clients against real configs.
 
+use std::time::SystemTime;
 use std::{
     fs,
     io::{Read, Write},
@@ -42,7 +43,7 @@ impl Gate {
             .collect();
         let store =
             Arc::new(Store::load(&StoreSpec { certificates, directory: None }, None, &Reading::of_disk()).unwrap());
-        Self { folder, authority, store, tickets: Tickets::new().unwrap() }
+        Self { folder, authority, store, tickets: Tickets::new(&[], SystemTime::now()).unwrap() }
     }
 
     fn config(&self, client_auth: ClientAuth) -> Arc<ServerConfig> {
@@ -231,7 +232,7 @@ fn sessions_are_resumed_across_a_reload() {
         assert!(!shake(&gate.config(ClientAuth::None), &client, "a").unwrap().resumed);
         // Another config over the same tickets: the next snapshot, or another thread's listener.
         assert!(shake(&gate.config(ClientAuth::None), &client, "a").unwrap().resumed);
-        let other = Gate { tickets: Tickets::new().unwrap(), ..gate };
+        let other = Gate { tickets: Tickets::new(&[], SystemTime::now()).unwrap(), ..gate };
         assert!(!shake(&other.config(ClientAuth::None), &client, "a").unwrap().resumed);
     }
 }

@@ -77,7 +77,7 @@ impl Engine {
         static LOG: OnceLock<AccessLog> = OnceLock::new();
         let text = text.replace('@', &server.to_string());
         let written = config::parse(vec![SourceFile::new("haechi.toml", &text)]).unwrap();
-        let lasting = Lasting::new(1, 1024, Tickets::new().unwrap());
+        let lasting = Lasting::new(1, 1024, Tickets::new(&[], std::time::SystemTime::now()).unwrap(), 0);
         let snapshot = Arc::new(
             compile(
                 &written,

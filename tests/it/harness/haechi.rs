@@ -249,9 +249,22 @@ impl Haechi {
         run(env!("CARGO_BIN_EXE_haechi"), arguments)
     }
 
-    /// The process.
+    /// The guard's process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The guard's children: workers, the one that serves and those that leave.
+    pub fn workers(&self) -> Vec<u32> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+    }
+
+    /// The only worker.
+    pub fn worker(&self) -> u32 {
+        let workers = self.workers();
+        assert_eq!(workers.len(), 1, "{workers:?}");
+        workers[0]
     }
 
     /// Sends a signal.
@@ -272,8 +285,15 @@ impl Haechi {
 
 impl Drop for Haechi {
     fn drop(&mut self) {
+        let workers = self.workers();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Without their guard they would end by themselves, but not before what they serve.
+        for pid in workers {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         if thread::panicking() {
             eprintln!("--- haechi's stderr\n{}", self.stderr());
         }

@@ -1,0 +1,60 @@
+//! What a worker tells the guard so that the next one does not start cold, and takes from it at its own
+//! start.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::control::{self, Verdict};
+use crate::snapshot::Snapshot;
+use crate::upstream::Health;
+
+/// The verdicts on all servers of a snapshot that have one.
+pub(super) fn verdicts(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> Vec<Verdict> {
+    let servers =
+        snapshot.upstreams.iter().flat_map(|upstream| upstream.servers.iter().map(move |one| (upstream, one)));
+    servers
+        .filter_map(|(upstream, server)| {
+            let health = match server.state.health() {
+                Health::Unknown => return None,
+                Health::Up => control::Health::Up,
+                Health::Down => control::Health::Down,
+            };
+            let verdict = server.state.verdict();
+            let since = wall.checked_sub(now.saturating_duration_since(verdict.since)).unwrap_or(UNIX_EPOCH);
+            let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            Some(Verdict {
+                upstream: upstream.name.to_string(),
+                server: server.name.to_string(),
+                address: server.address?,
+                health,
+                reason: verdict.reason.to_string(),
+                since: u64::try_from(since).unwrap_or(u64::MAX),
+            })
+        })
+        .collect()
+}
+
+/// Lets the servers of a snapshot, of which nothing is known yet, be what they were.
+pub(super) fn recall(snapshot: &Snapshot, verdicts: &[Verdict], now: Instant, wall: SystemTime) {
+    for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.check.is_some()) {
+        for server in &upstream.servers {
+            let same = |verdict: &&Verdict| {
+                *verdict.upstream == *upstream.name
+                    && *verdict.server == *server.name
+                    && Some(verdict.address) == server.address
+            };
+            let Some(verdict) = verdicts.iter().find(same) else { continue };
+            let health = match verdict.health {
+                control::Health::Up => Health::Up,
+                control::Health::Down => Health::Down,
+            };
+            let age = wall.duration_since(UNIX_EPOCH + Duration::from_millis(verdict.since)).unwrap_or_default();
+            server.state.judge(health, verdict.reason.as_str(), now.checked_sub(age).unwrap_or(now));
+        }
+    }
+}
+
+/// Whether both say the same of the same servers: when it began is reckoned anew each time.
+pub(super) fn same(one: &[Verdict], other: &[Verdict]) -> bool {
+    let told = |verdict: &Verdict| Verdict { since: 0, ..verdict.clone() };
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| told(one) == told(other))
+}

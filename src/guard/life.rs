@@ -1,0 +1,447 @@
+//! What the guard does about each thing that may happen: signals, questions, workers that speak, hang
+//! and die.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::child::{Event, Stage, What, Worker};
+use super::deaths::Deaths;
+use super::instance::{Asked, Order as Word};
+use super::offer::{Read, follow, open_log, threads};
+use super::reload::{Pending, bind_patiently};
+use super::signals::Signal;
+use super::sockets::{Held, Shared};
+use super::status::{Facts, status};
+use super::watch::Watch;
+use super::{Fault, privileges, readiness};
+use crate::app::{self, Identity};
+use crate::control::{LinkFault, Load, Order, Report, Seed};
+use crate::diagnostic::{Causes, Diagnostic, Faults};
+
+/// A worker that has not taken its first config by then hangs.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// What a worker may take after its grace, to write its logs.
+const AFTER_GRACE: Duration = Duration::from_secs(5);
+/// What a worker may take that was told to stop at once.
+const AT_ONCE: Duration = Duration::from_secs(3);
+/// How long who asks for the status waits for the worker.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The guard's state.
+pub(super) struct Guard {
+    pub(super) path: PathBuf,
+    pub(super) held: Held,
+    /// What the next worker is started on.
+    pub(super) served: Read,
+    pub(super) log: Option<File>,
+    /// What the next worker is to know.
+    pub(super) seed: Seed,
+    /// A config that the worker is taking in.
+    pub(super) pending: Option<Pending>,
+    /// Somebody wants the config read again; these wait for what becomes of it.
+    pub(super) wanted: Option<Vec<Asked>>,
+    /// Why the newest config was refused, where it was.
+    pub(super) last_error: Option<String>,
+    pub(super) identity: Option<Identity>,
+    started: SystemTime,
+    workers: Vec<Worker>,
+    deaths: Deaths,
+    /// When the next worker is due, where there is none.
+    respawn: Option<Instant>,
+    looked: Instant,
+    questions: HashMap<u64, Waiting>,
+    last_number: u64,
+    events: mpsc::Sender<Event>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No worker has served yet.
+    Starting,
+    Serving,
+    Draining,
+}
+
+/// Somebody who waits for a worker's status.
+struct Waiting {
+    asked: Asked,
+    worker: u64,
+    since: Instant,
+}
+
+impl Guard {
+    /// Reads the config at `path`, binds, and starts the first worker.
+    pub(super) async fn start(path: &Path, watch: &Watch, events: mpsc::Sender<Event>) -> Result<Self, Fault> {
+        let read = Read::from_disk(path)?;
+        app::say(read.config.log.level);
+        let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
+            Some(faults) => Fault::Config(faults),
+            None => Fault::Refused(String::new()),
+        };
+        let identity = privileges::identity(&read.config).map_err(refused)?;
+        let threads = threads(&read.config.process);
+        let mut held = Held::default();
+        let bound = bind_patiently(&held, &read.config, threads).await?;
+        held.take(&read.config, bound);
+        let log = open_log(&read.config).map_err(refused)?;
+        follow(watch, &read.config);
+        let mut guard = Self {
+            path: path.to_owned(),
+            held,
+            served: read,
+            log,
+            seed: Seed { threads, ..Seed::default() },
+            pending: None,
+            wanted: None,
+            last_error: None,
+            identity,
+            started: SystemTime::now(),
+            workers: Vec::new(),
+            deaths: Deaths::default(),
+            respawn: None,
+            looked: Instant::now(),
+            questions: HashMap::new(),
+            last_number: 0,
+            events,
+            phase: Phase::Starting,
+        };
+        let worker = guard.new_worker().map_err(|fault| Fault::Worker(Causes(&fault).to_string()))?;
+        guard.workers.push(worker);
+        Ok(guard)
+    }
+
+    /// A signal came.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Reload => self.want_reload(None),
+            Signal::ReopenLogs => self.reopen_logs(),
+            Signal::Drain => self.drain(),
+            Signal::Stop => {
+                for worker in &mut self.workers {
+                    let _ = worker.order(&Order::Stop, Vec::new());
+                    worker.stage = Stage::Leaving { until: Instant::now() + AT_ONCE };
+                }
+            }
+        }
+    }
+
+    /// Somebody asks on the control socket.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        match asked.order {
+            Word::Status => self.answer(asked),
+            Word::Reload => self.want_reload(Some(asked)),
+        }
+    }
+
+    /// The config is to be read again.
+    pub(super) fn want_reload(&mut self, asker: Option<Asked>) {
+        if self.is_draining() {
+            asker.into_iter().for_each(|asked| self.answer(asked));
+        } else {
+            self.wanted.get_or_insert_default().extend(asker);
+        }
+    }
+
+    /// Something happened to a worker.
+    pub(super) fn happened(&mut self, event: Event) -> Result<(), Fault> {
+        match event.what {
+            What::Said(report) => self.heard(event.worker, report),
+            What::Gone(status) => {
+                let why = match status {
+                    Ok(status) => status.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                self.died(event.worker, &why)
+            }
+        }
+    }
+
+    fn heard(&mut self, number: u64, report: Report) -> Result<(), Fault> {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.number == number) else { return Ok(()) };
+        let serves = worker.stage == Stage::Serving;
+        let starts = worker.stage == Stage::Starting;
+        match report {
+            Report::Threads(threads) => worker.set_threads(threads),
+            Report::Tick { turns } => worker.tick(&turns),
+            Report::Verdicts { generation, verdicts } if serves => {
+                self.seed.generation = generation;
+                self.seed.verdicts = verdicts;
+            }
+            Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
+            Report::Verdicts { .. } | Report::TicketKeys(_) => {}
+            Report::Status { number, json } => {
+                if let Some(waiting) = self.questions.remove(&number) {
+                    self.tell(waiting.asked, Some(&json));
+                }
+            }
+            Report::Loaded { generation, .. } if starts => self.serves(number, generation),
+            Report::Refused { faults, .. } if starts => {
+                worker.kill();
+                if self.phase == Phase::Starting {
+                    return Err(Fault::Refused(faults));
+                }
+                tracing::error!("the config that was served is refused by a new worker\n{faults}");
+            }
+            Report::Loaded { number, generation } => self.loaded(number, generation),
+            Report::Refused { number, faults } => self.refused_by_worker(number, faults),
+        }
+        Ok(())
+    }
+
+    /// A new worker serves; it takes over from one that hung, if there is one.
+    fn serves(&mut self, number: u64, generation: u64) {
+        let until = Instant::now() + self.grace();
+        for worker in &mut self.workers {
+            if worker.number == number {
+                worker.stage = Stage::Serving;
+                if let Some(faults) = &self.last_error {
+                    let _ = worker.order(&Order::Tell { faults: faults.clone() }, Vec::new());
+                }
+                tracing::info!(pid = worker.pid, generation, took = ?worker.born.elapsed(), "a worker serves");
+            } else if worker.stage == Stage::Serving {
+                worker.leave(true, until);
+            }
+        }
+        self.seed.generation = generation;
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Serving;
+            self.looked = Instant::now();
+            readiness::ready("serving");
+            tracing::info!(
+                version = env!("CARGO_PKG_VERSION"),
+                config = %self.path.display(),
+                listeners = self.listening(),
+                admin = %self.served.config.admin.bind.value,
+                "haechi is serving"
+            );
+        }
+    }
+
+    fn died(&mut self, number: u64, why: &str) -> Result<(), Fault> {
+        let Some(at) = self.workers.iter().position(|worker| worker.number == number) else { return Ok(()) };
+        let worker = self.workers.remove(at);
+        let unanswered: Vec<u64> =
+            self.questions.iter().filter(|(_, waiting)| waiting.worker == number).map(|(key, _)| *key).collect();
+        for key in unanswered {
+            if let Some(waiting) = self.questions.remove(&key) {
+                self.tell(waiting.asked, None);
+            }
+        }
+        if matches!(worker.stage, Stage::Leaving { .. }) {
+            tracing::debug!(pid = worker.pid, why, "a worker that was leaving is gone");
+            return Ok(());
+        }
+        if self.phase == Phase::Starting {
+            return Err(Fault::Worker(why.to_owned()));
+        }
+        self.seed.restarts += 1;
+        let wait = self.deaths.died(worker.born.elapsed());
+        tracing::error!(pid = worker.pid, why, restarts = self.seed.restarts, ?wait, "the worker died");
+        if worker.stage == Stage::Serving {
+            self.give_up_pending("the worker died while it took the new config in");
+        }
+        if self.workers.iter().all(|other| matches!(other.stage, Stage::Leaving { .. })) {
+            if wait.is_zero() {
+                self.spawn();
+            } else {
+                self.respawn = Some(Instant::now() + wait);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a worker; where that fails, tries again later.
+    fn spawn(&mut self) {
+        self.respawn = None;
+        match self.new_worker() {
+            Ok(worker) => self.workers.push(worker),
+            Err(fault) => {
+                tracing::error!("a worker cannot be started: {}", Causes(&fault));
+                let wait = self.deaths.died(Duration::ZERO).max(Duration::from_secs(1));
+                self.respawn = Some(Instant::now() + wait);
+            }
+        }
+    }
+
+    fn new_worker(&mut self) -> Result<Worker, LinkFault> {
+        let shared = self.held.share()?;
+        let log = self.log.as_ref().map(File::try_clone).transpose()?;
+        let load = self.load_order(&self.served, shared, log);
+        let number = self.number();
+        let now = (Instant::now(), SystemTime::now());
+        let worker = Worker::start(number, self.identity.as_ref(), now, self.events.clone())?;
+        let (order, with) = load;
+        worker.order(&Order::Begin(self.seed.clone()), Vec::new())?;
+        worker.order(&Order::Load(Load { number, ..order }), with)?;
+        Ok(worker)
+    }
+
+    /// The order to serve by this, without its number, and what goes along.
+    pub(super) fn load_order(&self, read: &Read, shared: Shared, log: Option<File>) -> (Load, Vec<OwnedFd>) {
+        let Shared { addresses, admin, mut descriptors } = shared;
+        let load = Load {
+            number: 0,
+            config: self.path.clone().into(),
+            record: read.record.clone(),
+            sockets: addresses,
+            admin,
+            log: log.is_some(),
+        };
+        descriptors.extend(log.map(OwnedFd::from));
+        (load, descriptors)
+    }
+
+    /// To be called once a second: looks for workers that hang, or do not leave.
+    pub(super) fn look(&mut self) {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
+        let mut hung = None;
+        for worker in &mut self.workers {
+            match worker.stage {
+                Stage::Leaving { until } if until <= now => worker.kill(),
+                Stage::Starting if worker.born + START_PATIENCE <= now => worker.kill(),
+                Stage::Leaving { .. } | Stage::Starting => {}
+                Stage::Serving => {
+                    if worker.hangs(elapsed) {
+                        hung = Some(worker.pid);
+                    }
+                }
+            }
+        }
+        let late: Vec<u64> = self
+            .questions
+            .iter()
+            .filter(|(_, waiting)| waiting.since + ANSWER_PATIENCE <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in late {
+            if let Some(waiting) = self.questions.remove(&key) {
+                self.tell(waiting.asked, None);
+            }
+        }
+        let starting = self.workers.iter().any(|worker| worker.stage == Stage::Starting);
+        if let Some(pid) = hung.filter(|_| !starting && self.respawn.is_none() && !self.is_draining()) {
+            self.seed.restarts += 1;
+            tracing::error!(pid, restarts = self.seed.restarts, "the worker hangs, another one takes over");
+            self.give_up_pending("the worker hung while it took the new config in");
+            self.spawn();
+        }
+    }
+
+    /// When the next worker is due, where one waits.
+    pub(super) fn respawn_at(&self) -> Option<Instant> {
+        self.respawn
+    }
+
+    /// The next worker is due.
+    pub(super) fn respawn(&mut self) {
+        self.respawn = None;
+        if !self.is_draining() {
+            self.spawn();
+        }
+    }
+
+    /// Lets nobody in any more and waits for the workers' end.
+    fn drain(&mut self) {
+        tracing::info!("stopping");
+        self.phase = Phase::Draining;
+        self.respawn = None;
+        readiness::stopping("draining");
+        self.give_up_pending("haechi stops");
+        for asked in self.wanted.take().unwrap_or_default() {
+            self.answer(asked);
+        }
+        self.held.close_listeners();
+        let until = Instant::now() + self.grace();
+        for worker in &mut self.workers {
+            match worker.stage {
+                Stage::Serving => worker.leave(false, until),
+                Stage::Starting => {
+                    worker.stage = Stage::Leaving { until };
+                    worker.kill();
+                }
+                Stage::Leaving { .. } => {}
+            }
+        }
+    }
+
+    /// Whether there is nothing left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_draining() && self.workers.is_empty()
+    }
+
+    fn reopen_logs(&mut self) {
+        match open_log(&self.served.config) {
+            Ok(Some(log)) => {
+                for worker in &self.workers {
+                    let sent = log.try_clone().map_err(LinkFault::from);
+                    if let Err(fault) = sent.and_then(|log| worker.order(&Order::Log, vec![log.into()])) {
+                        tracing::error!(pid = worker.pid, "the log stays where it was: {}", Causes(&fault));
+                    }
+                }
+                self.log = Some(log);
+            }
+            Ok(None) => {}
+            Err(fault) => tracing::warn!("{}; the old file is kept", fault.message),
+        }
+    }
+
+    /// Answers by the worker's status, as soon as it tells it.
+    pub(super) fn answer(&mut self, asked: Asked) {
+        let number = self.number();
+        let worker = self.workers.iter().rfind(|worker| worker.stage != Stage::Starting);
+        match worker {
+            Some(worker) if worker.order(&Order::Status { number }, Vec::new()).is_ok() => {
+                let worker = worker.number;
+                self.questions.insert(number, Waiting { asked, worker, since: Instant::now() });
+            }
+            _ => self.tell(asked, None),
+        }
+    }
+
+    fn tell(&self, asked: Asked, worker: Option<&str>) {
+        let facts = Facts {
+            config: &self.path,
+            started: self.started,
+            draining: self.is_draining(),
+            restarts: self.seed.restarts,
+            last_error: self.last_error.as_deref(),
+            workers: &self.workers,
+        };
+        asked.answer(status(worker, &facts));
+    }
+
+    /// The worker that serves, where there is one.
+    pub(super) fn serving(&self) -> Option<&Worker> {
+        self.workers.iter().find(|worker| worker.stage == Stage::Serving)
+    }
+
+    /// A number that was not used before.
+    pub(super) fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    fn grace(&self) -> Duration {
+        self.served.config.process.shutdown_grace + AFTER_GRACE
+    }
+
+    /// The addresses that are listened on, for the log.
+    fn listening(&self) -> String {
+        let listeners = self.served.config.listeners.iter();
+        let addresses: Vec<String> = listeners
+            .flat_map(|listener| listener.bind.iter().map(|bind| format!("{}={}", listener.name.value, bind.value)))
+            .collect();
+        addresses.join(" ")
+    }
+}
