@@ -20,7 +20,7 @@ use super::status::{Facts, status};
 use super::watch::Watch;
 use super::{Fault, privileges, readiness};
 use crate::app::{self, Identity};
-use crate::control::{LinkFault, Load, Order, Report, Seed};
+use crate::control::{Health, LinkFault, Load, Order, Report, Seed};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
 
 /// A worker that has not taken its first config by then hangs.
@@ -412,6 +412,7 @@ impl Guard {
             draining: self.is_draining(),
             restarts: self.seed.restarts,
             last_error: self.last_error.as_deref(),
+            servers_down: self.seed.verdicts.iter().filter(|verdict| verdict.health == Health::Down).count(),
             workers: &self.workers,
         };
         asked.answer(status(worker, &facts));

@@ -21,6 +21,8 @@ pub(super) struct Facts<'g> {
     pub(super) restarts: u64,
     /// Why the newest config was refused, where it was.
     pub(super) last_error: Option<&'g str>,
+    /// Servers that the next worker takes for dead.
+    pub(super) servers_down: usize,
     /// Those that live.
     pub(super) workers: &'g [Worker],
 }
@@ -40,6 +42,7 @@ pub(super) fn status(worker: Option<&str>, facts: &Facts<'_>) -> String {
         "pid": std::process::id(),
         "started_at": rfc3339(facts.started),
         "worker_restarts": facts.restarts,
+        "servers_down": facts.servers_down,
         "workers": workers,
     });
     status.to_string()

@@ -225,7 +225,7 @@ impl Compiler<'_> {
                     Matcher::Regex(_) => Vec::new(),
                 });
                 let opened = static_files::Root::open(files_spec(files, strip_prefix));
-                self.told(opened, files.root.span).map(Handler::Files)
+                opened.map_err(|fault| self.faults.push(root_fault(&fault, files.root.span))).ok().map(Handler::Files)
             }
             Action::Proxy(proxy) => {
                 let rewrite = match &proxy.rewrite {
@@ -275,6 +275,20 @@ impl Compiler<'_> {
 
     fn told<T, E: std::error::Error>(&mut self, made: Result<T, E>, span: crate::diagnostic::Span) -> Option<T> {
         made.map_err(|fault| self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()))).ok()
+    }
+}
+
+/// Of the files that a config names only these are opened by whoever serves.
+fn root_fault(fault: &static_files::OpenFault, span: crate::diagnostic::Span) -> Diagnostic {
+    let diagnostic = Diagnostic::error(span, Causes(fault).to_string());
+    match fault {
+        static_files::OpenFault::Folder { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            diagnostic.hint(format!(
+                "the worker runs as user {user}, who must be able to read the folder and to reach it through those above"
+            ))
+        }
+        _ => diagnostic,
     }
 }
 

@@ -267,6 +267,11 @@ impl Haechi {
         workers[0]
     }
 
+    /// Starts another one on the same config, in the place of one that has ended.
+    pub fn start_again(&mut self) {
+        (self.child, self.output) = run_child(&self.config, &[], None);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a signal");
