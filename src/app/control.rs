@@ -56,6 +56,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
     control.running().enter(Phase::Serving);
     reports.send(&Report::Threads(control.data_plane().thread_numbers())).await?;
     reports.send(&Report::Loaded { number: load.number, generation: control.generation() }).await?;
+    reports.send(&control.certificates()).await?;
     let turns = Arc::clone(control.data_plane().turns());
     tokio::task::spawn(tick(turns, Arc::clone(control.running()), control.tickets().clone(), reports.clone()));
 
@@ -72,6 +73,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
             Some((Order::Load(load), with)) => {
                 let report = control.load(&load, with).await;
                 reports.send(&report).await?;
+                reports.send(&control.certificates()).await?;
             }
             Some((Order::Log, with)) => control.switch_log(with),
             Some((Order::Tell { faults }, _)) => control.tell(faults),

@@ -27,7 +27,7 @@ use crate::diagnostic::{Causes, Diagnostic, Faults};
 use crate::reading::Reading;
 use crate::snapshot::{Lasting, Snapshot, compile, names_of};
 use crate::telemetry::{self, AccessLog, Format, Opened};
-use crate::tls::Tickets;
+use crate::tls::{Known, Tickets};
 use crate::upstream::discovery::{Addresses, Names};
 use crate::upstream::health::Checks;
 
@@ -98,7 +98,8 @@ impl Control {
         let config = parse(&path, &reading)?;
         say(config.log.level);
         let tickets = Tickets::new(&seed.ticket_keys, wall()).map_err(system("the system gives no random bytes"))?;
-        let lasting = Lasting::new(threads, files::raise_limit(), tickets, seed.generation);
+        let mut lasting = Lasting::new(threads, files::raise_limit(), tickets, seed.generation);
+        lasting.known = Known::new(seed.certificates.clone());
         let names = Names::system().map_err(system("names cannot be resolved"))?;
         names.follow(names_of(&config), NAMES_PATIENCE).await;
         let admin = handed.admin.take();
@@ -210,6 +211,11 @@ impl Control {
         self.metrics.serves(snapshot.generation);
         self.running.serve(Arc::clone(&snapshot));
         self.lasting.prune(&snapshot);
+    }
+
+    /// What the next worker need not check again.
+    pub(super) fn certificates(&self) -> Report {
+        Report::Certificates(memory::certificates(&self.running.snapshot.load()))
     }
 
     /// Leaves operators to another process.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::control::{self, Verdict};
+use crate::control::{self, KnownCertificate, Verdict};
 use crate::snapshot::Snapshot;
 use crate::upstream::Health;
 
@@ -31,6 +31,12 @@ pub(super) fn verdicts(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> V
             })
         })
         .collect()
+}
+
+/// What is known of every certificate of a snapshot.
+pub(super) fn certificates(snapshot: &Snapshot) -> Vec<KnownCertificate> {
+    let stores = snapshot.listeners.iter().filter_map(|listener| Some(&listener.tls.as_ref()?.store));
+    stores.flat_map(|store| store.certificates().iter().map(|certificate| certificate.known())).collect()
 }
 
 /// Lets the servers of a snapshot, of which nothing is known yet, be what they were.

@@ -49,6 +49,8 @@ pub struct Seed {
     pub verdicts: Vec<Verdict>,
     /// The keys of session tickets, the newest first.
     pub ticket_keys: Vec<TicketKey>,
+    /// Certificates that were checked.
+    pub certificates: Vec<KnownCertificate>,
 }
 
 /// A config to serve by. Its descriptors come in the order of the fields.
@@ -109,6 +111,8 @@ pub enum Report {
     },
     /// The keys of session tickets, the newest first.
     TicketKeys(Vec<TicketKey>),
+    /// Every certificate of the config that is served: it was checked.
+    Certificates(Vec<KnownCertificate>),
 }
 
 /// How a server was.
@@ -135,6 +139,25 @@ pub enum Health {
     Up,
     /// They fail.
     Down,
+}
+
+/// What is known of a certificate that was checked with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownCertificate {
+    /// Its file.
+    pub cert: OsString,
+    /// Its key's.
+    pub key: OsString,
+    /// Of what both hold.
+    pub hash: u128,
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it begins, in seconds since 1970.
+    pub not_before: u64,
+    /// When it ends, in seconds since 1970.
+    pub not_after: u64,
+    /// Whether its key is one of RSA.
+    pub is_rsa: bool,
 }
 
 /// A key that seals session tickets. Whoever has it can open them.

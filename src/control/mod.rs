@@ -9,5 +9,5 @@ mod message;
 pub mod packet;
 mod wire;
 
-pub use message::{Health, Load, Order, Report, Seed, TicketKey, Verdict};
+pub use message::{Health, KnownCertificate, Load, Order, Report, Seed, TicketKey, Verdict};
 pub use wire::{GuardSide, Inbox, LinkFault, Outbox, WorkerSide, guard_side, pair, worker_side};

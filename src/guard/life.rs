@@ -174,7 +174,8 @@ impl Guard {
                 self.seed.verdicts = verdicts;
             }
             Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
-            Report::Verdicts { .. } | Report::TicketKeys(_) => {}
+            Report::Certificates(certificates) if serves => self.seed.certificates = certificates,
+            Report::Verdicts { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
             Report::Status { number, json } => {
                 if let Some(waiting) = self.questions.remove(&number) {
                     self.tell(waiting.asked, Some(&json));

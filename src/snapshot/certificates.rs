@@ -13,8 +13,8 @@ use crate::diagnostic::{Causes, Diagnostic, Severity, Span};
 use crate::reading::Reading;
 use crate::tls::certificate::Validity;
 use crate::tls::{
-    Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
-    Tickets, server_config,
+    Authorities, ClientAuth, Known, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store,
+    StoreSpec, Tickets, server_config,
 };
 use crate::upstream::{Outbound, Protocol, Upstream};
 
@@ -30,13 +30,14 @@ pub struct Secure {
 /// Reads what a config names, and gathers every fault.
 pub(super) struct Certificates<'r> {
     reading: &'r Reading,
+    known: &'r Known,
     faults: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
 impl<'r> Certificates<'r> {
-    pub(super) fn new(reading: &'r Reading) -> Self {
-        Self { reading, faults: Vec::new(), warnings: Vec::new() }
+    pub(super) fn new(reading: &'r Reading, known: &'r Known) -> Self {
+        Self { reading, known, faults: Vec::new(), warnings: Vec::new() }
     }
 
     /// Faults, and what is to be known though it is none.
@@ -83,7 +84,7 @@ impl<'r> Certificates<'r> {
             certificates: tls.certificates.iter().map(|pair| pair_of(&pair.value)).collect(),
             directory: tls.directory.as_ref().map(|directory| directory.value.clone()),
         };
-        let store = match Store::load(&spec, before, self.reading) {
+        let store = match Store::load(&spec, before, self.known, self.reading) {
             Ok(store) => {
                 self.warn_of(&store, tls);
                 Some(Arc::new(store))

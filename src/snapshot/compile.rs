@@ -34,8 +34,13 @@ pub fn compile(
     reading: &Reading,
     now: Instant,
 ) -> Result<Snapshot, Faults> {
-    let mut compiler =
-        Compiler { config, lasting, certificates: Certificates::new(reading), reading, faults: Vec::new() };
+    let mut compiler = Compiler {
+        config,
+        lasting,
+        certificates: Certificates::new(reading, &lasting.known),
+        reading,
+        faults: Vec::new(),
+    };
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()

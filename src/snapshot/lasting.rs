@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 
 use super::{ListenerId, Snapshot};
 use crate::telemetry;
-use crate::tls::Tickets;
+use crate::tls::{Known, Tickets};
 use crate::upstream;
 
 /// State beside the snapshot: it belongs to the process. Control side only.
@@ -26,6 +26,8 @@ pub struct Lasting {
     pub servers: upstream::Registry,
     /// Counters of listeners and sites.
     pub cells: Arc<telemetry::Registry>,
+    /// Certificates that a worker before this one has checked.
+    pub known: Known,
     /// The keys of session tickets: a client resumes through a reload and a crash.
     pub tickets: Tickets,
     listeners: Mutex<HashMap<Arc<str>, Numbered>>,
@@ -48,6 +50,7 @@ impl Lasting {
             connections: Arc::default(),
             servers: upstream::Registry::new(threads),
             cells: Arc::new(telemetry::Registry::new(threads)),
+            known: Known::default(),
             tickets,
             listeners: Mutex::default(),
         }

@@ -1,9 +1,10 @@
 //! One certificate chain with its key, read from PEM files.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,6 +17,8 @@ use rustls::{
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3Default;
 
+use crate::control::KnownCertificate;
+use crate::diagnostic::Causes;
 use crate::reading::Reading;
 
 /// Where a chain and its key are; both may be in one file.
@@ -27,15 +30,38 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
-/// A certificate that is ready to be shown.
+/// A certificate that may be shown.
+///
+/// One that another process has checked is parsed when it is first shown: a worker that takes over
+/// must not spend its first half second on thousands that nobody asks for.
 #[derive(Debug)]
 pub struct Certificate {
     pair: Pair,
     content_hash: u128,
-    certified: Arc<CertifiedKey>,
     names: Vec<String>,
     not_before: SystemTime,
     not_after: SystemTime,
+    is_rsa: bool,
+    certified: OnceLock<Arc<CertifiedKey>>,
+    /// Of one that is not parsed yet.
+    text: Option<PairText>,
+}
+
+/// Certificates that another process has checked, by their file.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<PathBuf, KnownCertificate>);
+
+impl Known {
+    /// These are known.
+    #[must_use]
+    pub fn new(certificates: Vec<KnownCertificate>) -> Self {
+        Self(certificates.into_iter().map(|known| (PathBuf::from(&known.cert), known)).collect())
+    }
+
+    /// What is known of a pair that holds this text.
+    pub(super) fn find(&self, pair: &Pair, text: &PairText) -> Option<&KnownCertificate> {
+        self.0.get(&pair.cert).filter(|known| known.key == *pair.key && known.hash == text.hash)
+    }
 }
 
 /// Why a file cannot be used.
@@ -154,12 +180,18 @@ pub enum Validity {
 /// More than any chain or bundle of authorities takes; it stops a wrong path from filling memory.
 const FILE_LIMIT_BYTES: usize = 4 << 20;
 
-/// The text of a pair's files.
+/// The text of a pair's files, a key among it: nothing of it is shown.
 pub(super) struct PairText {
     cert: Bytes,
     key: Bytes,
     /// Changes when either file does.
     pub(super) hash: u128,
+}
+
+impl std::fmt::Debug for PairText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PairText").finish_non_exhaustive()
+    }
 }
 
 impl PairText {
@@ -209,8 +241,39 @@ impl Certificate {
             }
             Err(source) => return Err(LoadFault::Certificate { path: path(), source: source.into() }),
         }
+        let is_rsa = certified.key.algorithm() == SignatureAlgorithm::RSA;
         let (pair, content_hash) = (pair.clone(), text.hash);
-        Ok(Self { pair, content_hash, certified: Arc::new(certified), names, not_before, not_after })
+        let certified = OnceLock::from(Arc::new(certified));
+        Ok(Self { pair, content_hash, names, not_before, not_after, is_rsa, certified, text: None })
+    }
+
+    /// One that another process has checked, to be parsed when it is shown.
+    pub(super) fn unparsed(pair: &Pair, text: PairText, known: &KnownCertificate) -> Self {
+        Self {
+            pair: pair.clone(),
+            content_hash: text.hash,
+            names: known.names.clone(),
+            not_before: UNIX_EPOCH + Duration::from_secs(known.not_before),
+            not_after: UNIX_EPOCH + Duration::from_secs(known.not_after),
+            is_rsa: known.is_rsa,
+            certified: OnceLock::new(),
+            text: Some(text),
+        }
+    }
+
+    /// What another process need not check again.
+    #[must_use]
+    pub fn known(&self) -> KnownCertificate {
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        KnownCertificate {
+            cert: self.pair.cert.clone().into(),
+            key: self.pair.key.clone().into(),
+            hash: self.content_hash,
+            names: self.names.clone(),
+            not_before: seconds(self.not_before),
+            not_after: seconds(self.not_after),
+            is_rsa: self.is_rsa,
+        }
     }
 
     /// The files that it comes from.
@@ -244,10 +307,18 @@ impl Certificate {
         }
     }
 
-    /// What a handshake needs of it.
+    /// What a handshake needs of it; `None` where it was checked by another process and cannot be
+    /// parsed by this one.
     #[must_use]
-    pub fn certified(&self) -> &Arc<CertifiedKey> {
-        &self.certified
+    pub fn certified(&self) -> Option<Arc<CertifiedKey>> {
+        if let Some(certified) = self.certified.get() {
+            return Some(Arc::clone(certified));
+        }
+        let parsed = Self::parse(&self.pair, self.text.as_ref()?)
+            .inspect_err(|fault| tracing::error!("a certificate cannot be shown: {}", Causes(fault)))
+            .ok()?;
+        let certified = parsed.certified.into_inner()?;
+        Some(Arc::clone(self.certified.get_or_init(|| certified)))
     }
 
     pub(super) fn is_of(&self, pair: &Pair, hash: u128) -> bool {
@@ -255,7 +326,7 @@ impl Certificate {
     }
 
     pub(super) fn is_rsa(&self) -> bool {
-        self.certified.key.algorithm() == SignatureAlgorithm::RSA
+        self.is_rsa
     }
 }
 
@@ -322,11 +393,29 @@ mod tests {
         let pair = Authority::new("ca").server(&["B.example", "*.b.example"]).write(&folder, "b");
         let certificate = Certificate::load(&pair, &Reading::of_disk()).unwrap();
         assert_eq!(certificate.names(), ["b.example", "*.b.example"]);
-        assert_eq!(certificate.certified().cert.len(), 1);
+        assert_eq!(certificate.certified().unwrap().cert.len(), 1);
         let now = SystemTime::now();
         assert_eq!(certificate.validity(now), Validity::Valid);
         assert_eq!(certificate.validity(certificate.not_after() + Duration::from_secs(1)), Validity::Expired);
         assert_eq!(certificate.validity(UNIX_EPOCH), Validity::NotYet);
+    }
+
+    #[test]
+    fn one_that_is_known_is_parsed_when_it_is_shown() {
+        let folder = new_folder();
+        let pair = Authority::new("ca").server(&["b.example"]).write(&folder, "b");
+        let text = || PairText::read(&pair, &Reading::of_disk()).unwrap();
+        let checked = Certificate::parse(&pair, &text()).unwrap();
+        let known = Known::new(vec![checked.known()]);
+        let later = Certificate::unparsed(&pair, text(), known.find(&pair, &text()).unwrap());
+        assert_eq!((later.names(), later.validity(SystemTime::now())), (checked.names(), Validity::Valid));
+        assert_eq!((later.known(), later.is_rsa()), (checked.known(), checked.is_rsa()));
+        assert!(later.certified.get().is_none());
+        assert_eq!(later.certified().unwrap().cert, checked.certified().unwrap().cert);
+        assert!(Arc::ptr_eq(&later.certified().unwrap(), &later.certified().unwrap()), "parsed once");
+
+        fs::write(&pair.key, "another").unwrap();
+        assert!(known.find(&pair, &text()).is_none(), "what changed is checked anew");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod tickets;
 mod subject;
 
 pub use authorities::Authorities;
-pub use certificate::{Certificate, LoadFault, Pair};
+pub use certificate::{Certificate, Known, LoadFault, Pair};
 pub use facts::facts;
 pub use failure::HandshakeFailure;
 pub use mint::{MintFault, mint};

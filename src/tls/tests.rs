@@ -41,8 +41,10 @@ impl Gate {
             .enumerate()
             .map(|(at, names)| authority.server(names).write(&folder, &at.to_string()))
             .collect();
-        let store =
-            Arc::new(Store::load(&StoreSpec { certificates, directory: None }, None, &Reading::of_disk()).unwrap());
+        let store = Arc::new(
+            Store::load(&StoreSpec { certificates, directory: None }, None, &Known::default(), &Reading::of_disk())
+                .unwrap(),
+        );
         Self { folder, authority, store, tickets: Tickets::new(&[], SystemTime::now()).unwrap() }
     }
 
@@ -164,6 +166,7 @@ fn rsa_clients_are_shown_the_rsa_twin() {
     let store = Store::load(
         &StoreSpec { certificates: vec![ecdsa, rsa], directory: None },
         Some(&gate.store),
+        &Known::default(),
         &Reading::of_disk(),
     )
     .unwrap();
