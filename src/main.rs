@@ -8,10 +8,17 @@ use haechi::{app, demo, guard};
 
 fn main() -> ExitCode {
     match Command::from_arguments() {
-        Command::Run { config } => guard::run(&config),
-        Command::Check { config, defaults } => app::check(&config, defaults),
+        Command::Run { config, adopt } => guard::run(&config, adopt),
+        Command::Check { config, defaults, takes_over } => match takes_over.map_or(Ok(()), guard::takes_over) {
+            Ok(()) => app::check(&config, defaults),
+            Err(why) => {
+                eprintln!("error: {why}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Status { config } => guard::ask(&config, Order::Status),
         Command::Reload { config } => guard::ask(&config, Order::Reload),
+        Command::Upgrade { config } => guard::upgrade(&config),
         Command::Demo { config } => demo::run(&config),
         Command::Worker { identity } => app::work(identity.as_ref()),
         Command::Schema => app::print_schema(),

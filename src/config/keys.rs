@@ -62,7 +62,7 @@ const PROCESS: &[Key] = &[
     Key::optional(
         "user",
         Text,
-        "The user that the worker runs as; left out: whoever starts haechi. Changed by a restart",
+        "The user that the worker runs as; left out: whoever starts haechi. Changed by an upgrade or a restart",
     ),
     Key::default("handover_grace", Grace, "\"2s\"", "On stop: how long keep-alive connections are wound down first"),
     Key::default("shutdown_grace", Grace, "\"30s\"", "How long a drain may last"),

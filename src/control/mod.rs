@@ -10,4 +10,6 @@ pub mod packet;
 mod wire;
 
 pub use message::{Health, KnownCertificate, Load, Order, Report, Seed, TicketKey, Verdict};
-pub use wire::{GuardSide, Inbox, LinkFault, Outbox, WorkerSide, guard_side, pair, worker_side};
+pub use wire::{
+    GuardSide, Inbox, LinkFault, Outbox, WorkerSide, guard_side, leave_letter, pair, take_letter, worker_side,
+};

@@ -163,6 +163,38 @@ impl<R: DeserializeOwned> Inbox<R> {
     }
 }
 
+/// Leaves a letter in a socket for whoever reads its other end, be it after an exec.
+///
+/// # Errors
+/// [`LinkFault::Socket`], also where the socket has no room for it.
+pub fn leave_letter(socket: &OwnedFd, letter: &[u8], descriptors: &[OwnedFd]) -> Result<(), LinkFault> {
+    let mut left = descriptors;
+    for packet in packets(letter, descriptors.len()) {
+        let (with, later) = left.split_at(packet.descriptors);
+        left = later;
+        transmit(socket.as_fd(), packet, with)?;
+    }
+    Ok(())
+}
+
+/// Takes a letter that waits in a socket.
+///
+/// # Errors
+/// [`LinkFault`], also where none waits.
+pub fn take_letter(socket: &OwnedFd) -> Result<(Vec<u8>, VecDeque<OwnedFd>), LinkFault> {
+    let mut assembly = Assembly::default();
+    let mut packet = vec![0; 1 + PACKET_BYTES];
+    loop {
+        let (length, descriptors, truncated) = receive(socket.as_fd(), &mut packet)?;
+        if truncated {
+            return Err(LinkFault::Truncated);
+        }
+        if let Some((letter, descriptors)) = assembly.add(packet.get(..length).unwrap_or_default(), descriptors)? {
+            return Ok((letter, descriptors.into()));
+        }
+    }
+}
+
 /// Sends letters in their order until nobody posts any more, or nobody is there to read.
 async fn post(socket: Arc<UnixStream>, mut letters: mpsc::Receiver<Letter>) {
     while let Some(Letter { bytes, descriptors }) = letters.recv().await {
@@ -294,6 +326,18 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), deaf).await.unwrap();
+    }
+
+    #[test]
+    fn a_letter_waits_for_who_comes_later() {
+        let (ours, theirs) = pair().unwrap();
+        let files: Vec<OwnedFd> = (0..500).map(|number| file(&number.to_string())).collect();
+        leave_letter(&ours, b"all", &files).unwrap();
+        drop((ours, files));
+        let (letter, with) = take_letter(&theirs).unwrap();
+        assert_eq!((&letter[..], with.len()), (&b"all"[..], 500));
+        assert_eq!(text(with.into_iter().next_back().unwrap()), "499");
+        assert!(take_letter(&theirs).is_err(), "there was one");
     }
 
     #[tokio::test]

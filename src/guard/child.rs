@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::pulse::Pulse;
 use super::threads;
+use super::upgrade::UpgradeFault;
 use crate::app::Identity;
 use crate::control::{Inbox, LinkFault, Order, Outbox, Report, guard_side, pair};
 
@@ -30,6 +31,7 @@ pub(super) struct Worker {
     pub(super) started: SystemTime,
     /// Where it is in its life.
     pub(super) stage: Stage,
+    link: OwnedFd,
     orders: Outbox<Order>,
     kill: Arc<Notify>,
     threads: Vec<u32>,
@@ -66,6 +68,10 @@ pub(super) enum What {
     Said(Report),
     /// It has ended.
     Gone(io::Result<ExitStatus>),
+    /// One that the binary before had started has ended.
+    Left(String),
+    /// Not a worker: a new binary has said whether it takes over.
+    Checked(Result<(), UpgradeFault>),
 }
 
 impl Worker {
@@ -80,6 +86,7 @@ impl Worker {
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let (ours, theirs) = pair()?;
+        let link = ours.try_clone()?;
         let (orders, reports) = guard_side(ours)?;
         // The very binary that runs, whatever lies at its path by now.
         let mut command = Command::new("/proc/self/exe");
@@ -97,7 +104,7 @@ impl Worker {
         tokio::task::spawn(attend(number, child, reports, Arc::clone(&kill), events));
         let (born, started) = now;
         let (threads, pulse) = (Vec::new(), Pulse::default());
-        Ok(Self { number, pid, born, started, stage: Stage::Starting, orders, kill, threads, pulse })
+        Ok(Self { number, pid, born, started, stage: Stage::Starting, link, orders, kill, threads, pulse })
     }
 
     /// Orders something. Never waits.
@@ -113,6 +120,14 @@ impl Worker {
         self.stage = Stage::Leaving { until };
         // One that does not hear is killed all the same.
         let _ = self.orders.offer(&Order::Drain { replaced }, Vec::new());
+    }
+
+    /// The end of its socket, for the program after this one.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub(super) fn link(&self) -> io::Result<OwnedFd> {
+        self.link.try_clone()
     }
 
     /// Ends it, whatever it does.

@@ -5,22 +5,25 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::child::{Event, Stage, What, Worker};
 use super::deaths::Deaths;
-use super::instance::{Asked, Order as Word};
+use super::instance::{Asked, Instance, Order as Word};
 use super::offer::{Read, follow, open_log, threads};
+use super::predecessor::Predecessor;
+use super::questions::Waiting;
 use super::reload::{Pending, bind_patiently};
 use super::signals::Signal;
 use super::sockets::{Held, Shared};
-use super::status::{Facts, status};
+use super::upgrade::{Right, own_binary};
 use super::watch::Watch;
 use super::{Fault, privileges, readiness};
 use crate::app::{self, Identity};
-use crate::control::{Health, LinkFault, Load, Order, Report, Seed};
+use crate::control::{LinkFault, Load, Order, Report, Seed};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
 
 /// A worker that has not taken its first config by then hangs.
@@ -29,8 +32,6 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const AFTER_GRACE: Duration = Duration::from_secs(5);
 /// What a worker may take that was told to stop at once.
 const AT_ONCE: Duration = Duration::from_secs(3);
-/// How long who asks for the status waits for the worker.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The guard's state.
 pub(super) struct Guard {
@@ -48,16 +49,25 @@ pub(super) struct Guard {
     /// Why the newest config was refused, where it was.
     pub(super) last_error: Option<String>,
     pub(super) identity: Option<Identity>,
-    started: SystemTime,
-    workers: Vec<Worker>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) started: SystemTime,
+    /// Where this program lies, or a newer one.
+    pub(super) binary: PathBuf,
+    /// A new binary is asked whether it takes over; who wants it to.
+    pub(super) upgrading: Option<Option<Asked>>,
+    pub(super) workers: Vec<Worker>,
+    /// Workers that the program before has started.
+    predecessors: Vec<Predecessor>,
     deaths: Deaths,
     /// When the next worker is due, where there is none.
     respawn: Option<Instant>,
     looked: Instant,
-    questions: HashMap<u64, Waiting>,
+    pub(super) questions: HashMap<u64, Waiting>,
     last_number: u64,
-    events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::Sender<Event>,
     phase: Phase,
+    /// It was said that haechi serves.
+    announced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,16 +78,18 @@ enum Phase {
     Draining,
 }
 
-/// Somebody who waits for a worker's status.
-struct Waiting {
-    asked: Asked,
-    worker: u64,
-    since: Instant,
-}
-
 impl Guard {
     /// Reads the config at `path`, binds, and starts the first worker.
-    pub(super) async fn start(path: &Path, watch: &Watch, events: mpsc::Sender<Event>) -> Result<Self, Fault> {
+    ///
+    /// With something `inherited` the sockets are bound already, and workers serve until the new one
+    /// does: then nothing that befalls it ends the guard.
+    pub(super) async fn start(
+        path: &Path,
+        watch: &Watch,
+        right: Right,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, Fault> {
+        let Right { instance, mut held, seed, workers: left } = right;
         let read = Read::from_disk(path)?;
         app::say(read.config.log.level);
         let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
@@ -86,7 +98,7 @@ impl Guard {
         };
         let identity = privileges::identity(&read.config).map_err(refused)?;
         let threads = threads(&read.config.process);
-        let mut held = Held::default();
+        held.resize(threads).map_err(|fault| Fault::Worker(Causes(&fault).to_string()))?;
         let bound = bind_patiently(&held, &read.config, threads).await?;
         held.take(&read.config, bound);
         let log = open_log(&read.config).map_err(refused)?;
@@ -96,11 +108,15 @@ impl Guard {
             held,
             served: read,
             log,
-            seed: Seed { threads, ..Seed::default() },
+            seed: Seed { threads, ..seed },
             pending: None,
             wanted: None,
             last_error: None,
             identity,
+            instance,
+            binary: own_binary(),
+            upgrading: None,
+            predecessors: Vec::new(),
             started: SystemTime::now(),
             workers: Vec::new(),
             deaths: Deaths::default(),
@@ -109,11 +125,24 @@ impl Guard {
             questions: HashMap::new(),
             last_number: 0,
             events,
-            phase: Phase::Starting,
+            announced: false,
+            phase: if left.is_empty() { Phase::Starting } else { Phase::Serving },
         };
+        guard.adopt(left);
         let worker = guard.new_worker().map_err(|fault| Fault::Worker(Causes(&fault).to_string()))?;
         guard.workers.push(worker);
         Ok(guard)
+    }
+
+    /// Workers of the binary before serve until the new one does.
+    fn adopt(&mut self, left: Vec<(u32, OwnedFd)>) {
+        for (pid, link) in left {
+            let number = self.number();
+            match Predecessor::adopt(number, pid, link, self.events.clone()) {
+                Ok(predecessor) => self.predecessors.push(predecessor),
+                Err(error) => tracing::debug!(pid, %error, "a worker of the binary before is gone"),
+            }
+        }
     }
 
     /// A signal came.
@@ -121,12 +150,14 @@ impl Guard {
         match signal {
             Signal::Reload => self.want_reload(None),
             Signal::ReopenLogs => self.reopen_logs(),
+            Signal::Upgrade => self.upgrade(None),
             Signal::Drain => self.drain(),
             Signal::Stop => {
                 for worker in &mut self.workers {
                     let _ = worker.order(&Order::Stop, Vec::new());
                     worker.stage = Stage::Leaving { until: Instant::now() + AT_ONCE };
                 }
+                self.predecessors.iter_mut().for_each(Predecessor::end);
             }
         }
     }
@@ -136,6 +167,7 @@ impl Guard {
         match asked.order {
             Word::Status => self.answer(asked),
             Word::Reload => self.want_reload(Some(asked)),
+            Word::Upgrade => self.upgrade(Some(asked)),
         }
     }
 
@@ -159,6 +191,16 @@ impl Guard {
                 };
                 self.died(event.worker, &why)
             }
+            What::Left(why) => {
+                for gone in self.predecessors.extract_if(.., |one| one.number == event.worker) {
+                    tracing::debug!(pid = gone.pid, why, "a worker of the binary before is gone");
+                }
+                Ok(())
+            }
+            What::Checked(checked) => {
+                self.checked(checked);
+                Ok(())
+            }
         }
     }
 
@@ -176,11 +218,7 @@ impl Guard {
             Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
             Report::Certificates(certificates) if serves => self.seed.certificates = certificates,
             Report::Verdicts { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
-            Report::Status { number, json } => {
-                if let Some(waiting) = self.questions.remove(&number) {
-                    self.tell(waiting.asked, Some(&json));
-                }
-            }
+            Report::Status { number, json } => self.answered(number, &json),
             Report::Loaded { generation, .. } if starts => self.serves(number, generation),
             Report::Refused { faults, .. } if starts => {
                 worker.kill();
@@ -209,8 +247,10 @@ impl Guard {
                 worker.leave(true, until);
             }
         }
+        self.predecessors.iter_mut().for_each(|predecessor| predecessor.leave(until));
         self.seed.generation = generation;
-        if self.phase == Phase::Starting {
+        if !self.announced {
+            self.announced = true;
             self.phase = Phase::Serving;
             self.looked = Instant::now();
             readiness::ready("serving");
@@ -227,13 +267,7 @@ impl Guard {
     fn died(&mut self, number: u64, why: &str) -> Result<(), Fault> {
         let Some(at) = self.workers.iter().position(|worker| worker.number == number) else { return Ok(()) };
         let worker = self.workers.remove(at);
-        let unanswered: Vec<u64> =
-            self.questions.iter().filter(|(_, waiting)| waiting.worker == number).map(|(key, _)| *key).collect();
-        for key in unanswered {
-            if let Some(waiting) = self.questions.remove(&key) {
-                self.tell(waiting.asked, None);
-            }
-        }
+        self.give_up_questions_to(number);
         if matches!(worker.stage, Stage::Leaving { .. }) {
             tracing::debug!(pid = worker.pid, why, "a worker that was leaving is gone");
             return Ok(());
@@ -258,7 +292,7 @@ impl Guard {
     }
 
     /// Starts a worker; where that fails, tries again later.
-    fn spawn(&mut self) {
+    pub(super) fn spawn(&mut self) {
         self.respawn = None;
         match self.new_worker() {
             Ok(worker) => self.workers.push(worker),
@@ -302,6 +336,7 @@ impl Guard {
     pub(super) fn look(&mut self) {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
+        self.predecessors.iter().for_each(|predecessor| predecessor.look(now));
         let mut hung = None;
         for worker in &mut self.workers {
             match worker.stage {
@@ -315,19 +350,8 @@ impl Guard {
                 }
             }
         }
-        let late: Vec<u64> = self
-            .questions
-            .iter()
-            .filter(|(_, waiting)| waiting.since + ANSWER_PATIENCE <= now)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in late {
-            if let Some(waiting) = self.questions.remove(&key) {
-                self.tell(waiting.asked, None);
-            }
-        }
-        let starting = self.workers.iter().any(|worker| worker.stage == Stage::Starting);
-        if let Some(pid) = hung.filter(|_| !starting && self.respawn.is_none() && !self.is_draining()) {
+        self.give_up_late_questions(now);
+        if let Some(pid) = hung.filter(|_| !self.is_starting() && self.respawn.is_none() && !self.is_draining()) {
             self.seed.restarts += 1;
             tracing::error!(pid, restarts = self.seed.restarts, "the worker hangs, another one takes over");
             self.give_up_pending("the worker hung while it took the new config in");
@@ -360,6 +384,7 @@ impl Guard {
         }
         self.held.close_listeners();
         let until = Instant::now() + self.grace();
+        self.predecessors.iter_mut().for_each(|predecessor| predecessor.leave(until));
         for worker in &mut self.workers {
             match worker.stage {
                 Stage::Serving => worker.leave(false, until),
@@ -374,7 +399,7 @@ impl Guard {
 
     /// Whether there is nothing left to do.
     pub(super) fn is_over(&self) -> bool {
-        self.is_draining() && self.workers.is_empty()
+        self.is_draining() && self.workers.is_empty() && self.predecessors.is_empty()
     }
 
     fn reopen_logs(&mut self) {
@@ -393,35 +418,14 @@ impl Guard {
         }
     }
 
-    /// Answers by the worker's status, as soon as it tells it.
-    pub(super) fn answer(&mut self, asked: Asked) {
-        let number = self.number();
-        let worker = self.workers.iter().rfind(|worker| worker.stage != Stage::Starting);
-        match worker {
-            Some(worker) if worker.order(&Order::Status { number }, Vec::new()).is_ok() => {
-                let worker = worker.number;
-                self.questions.insert(number, Waiting { asked, worker, since: Instant::now() });
-            }
-            _ => self.tell(asked, None),
-        }
-    }
-
-    fn tell(&self, asked: Asked, worker: Option<&str>) {
-        let facts = Facts {
-            config: &self.path,
-            started: self.started,
-            draining: self.is_draining(),
-            restarts: self.seed.restarts,
-            last_error: self.last_error.as_deref(),
-            servers_down: self.seed.verdicts.iter().filter(|verdict| verdict.health == Health::Down).count(),
-            workers: &self.workers,
-        };
-        asked.answer(status(worker, &facts));
-    }
-
     /// The worker that serves, where there is one.
     pub(super) fn serving(&self) -> Option<&Worker> {
         self.workers.iter().find(|worker| worker.stage == Stage::Serving)
+    }
+
+    /// Whether a worker is on its way.
+    pub(super) fn is_starting(&self) -> bool {
+        self.workers.iter().any(|worker| worker.stage == Stage::Starting)
     }
 
     /// A number that was not used before.
@@ -430,7 +434,7 @@ impl Guard {
         self.last_number
     }
 
-    fn is_draining(&self) -> bool {
+    pub(super) fn is_draining(&self) -> bool {
         self.phase == Phase::Draining
     }
 

@@ -14,27 +14,33 @@ mod deaths;
 pub mod instance;
 mod life;
 mod offer;
+mod predecessor;
 mod privileges;
 mod pulse;
+mod questions;
 pub mod readiness;
 mod reload;
 pub mod signals;
 mod sockets;
 mod status;
 mod threads;
+mod upgrade;
 pub mod watch;
 
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
-use self::instance::{Instance, InstanceFault, Order};
+use self::instance::{InstanceFault, Order};
 use self::life::Guard;
 use self::signals::Signals;
+pub use self::upgrade::takes_over;
+use self::upgrade::{Right, UpgradeFault};
 use self::watch::Watch;
 use crate::app::{LAST_WORDS, raise_limit};
 use crate::diagnostic::{Causes, Faults};
@@ -42,12 +48,17 @@ use crate::telemetry::diagnostics;
 
 /// How often workers are looked after.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long who asks for an upgrade waits for the new worker.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks for it.
+const QUESTION_PAUSE: Duration = Duration::from_millis(50);
 /// Orders on the control socket, and words of workers, that may wait for the loop.
 const WAITING: usize = 64;
 
-/// Serves by the config at `path` until a signal ends it.
+/// Serves by the config at `path` until a signal ends it. With `adopt` another program has run in this
+/// process until now, and has left it what it had.
 #[must_use]
-pub fn run(path: &Path) -> ExitCode {
+pub fn run(path: &Path, adopt: bool) -> ExitCode {
     let _limit = raise_limit();
     migrate_requests();
     if let Err(error) = privileges::shed() {
@@ -62,7 +73,7 @@ pub fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(serve(path));
+    let ended = runtime.block_on(serve(path, adopt));
     runtime.shutdown_background();
     diagnostics::finish(LAST_WORDS);
     match ended {
@@ -98,6 +109,44 @@ pub fn ask(path: &Path, order: Order) -> ExitCode {
     }
 }
 
+/// Has the haechi that serves the config at `path` become the binary that lies where it was started
+/// from, and waits until that one serves.
+#[must_use]
+pub fn upgrade(path: &Path) -> ExitCode {
+    let failed = |why: &str| {
+        eprintln!("error: {why}");
+        ExitCode::FAILURE
+    };
+    let before = match serving_worker(path) {
+        Ok(before) => before,
+        Err(fault) => return failed(&Causes(&fault).to_string()),
+    };
+    // Who becomes another program gives no answer.
+    if let Ok(answer) = instance::ask(path, Order::Upgrade) {
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        return failed(answer["error"].as_str().unwrap_or("the answer cannot be understood"));
+    }
+    let by = Instant::now() + UPGRADE_PATIENCE;
+    while Instant::now() < by {
+        if let Ok(Some(now)) = serving_worker(path)
+            && Some(now) != before
+        {
+            return ask(path, Order::Status);
+        }
+        // Between two questions.
+        std::thread::park_timeout(QUESTION_PAUSE);
+    }
+    failed("the new binary runs, but its worker does not serve; the old one does, see the log")
+}
+
+/// The worker that serves, by its number in the system.
+fn serving_worker(path: &Path) -> Result<Option<u64>, InstanceFault> {
+    let status: serde_json::Value = serde_json::from_str(&instance::ask(path, Order::Status)?).unwrap_or_default();
+    let workers = status["guard"]["workers"].as_array();
+    let serving = workers.and_then(|workers| workers.iter().find(|worker| worker["stage"] == "serving"));
+    Ok(serving.and_then(|worker| worker["pid"].as_u64()))
+}
+
 /// Why haechi does not serve.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -117,20 +166,24 @@ enum Fault {
     /// The same, in the worker's words.
     #[error("{0}")]
     Refused(String),
+    /// The program before has left nothing that can be used.
+    #[error("error: {}", Causes(.0))]
+    Upgrade(#[from] UpgradeFault),
     /// There is no worker.
     #[error("error: the worker does not start: {0}")]
     Worker(String),
 }
 
-async fn serve(path: &Path) -> Result<(), Fault> {
+async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let system = |what| move |source| Fault::System { what, source };
-    let instance = Instance::claim(path)?;
     let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
+    let right = if adopt { Right::inherit()? } else { Right::claim(path)? };
+    let instance = Arc::clone(&right.instance);
     let mut watch = Watch::start().map_err(system("the config cannot be watched"))?;
     let (ask, mut asked) = mpsc::channel(WAITING);
     let (tell, mut events) = mpsc::channel(WAITING);
 
-    let mut guard = Guard::start(path, &watch, tell).await?;
+    let mut guard = Guard::start(path, &watch, right, tell).await?;
     tokio::task::spawn(async move {
         if let Err(error) = instance.hear(ask).await {
             tracing::error!(%error, "the control socket has failed");
@@ -154,7 +207,7 @@ async fn serve(path: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn until(moment: Option<std::time::Instant>) {
+async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,

@@ -31,11 +31,14 @@ pub(super) struct Pending {
 impl Guard {
     /// Reads the config again where somebody wants it and a worker is there to take it.
     pub(super) fn reload_if_wanted(&mut self, watch: &Watch) {
-        if self.pending.is_some() || self.serving().is_none() {
+        if self.pending.is_some() || self.wanted.is_none() || self.is_starting() {
             return;
         }
-        let Some(askers) = self.wanted.take() else { return };
+        let askers = self.wanted.take().unwrap_or_default();
         readiness::reloading();
+        if self.serving().is_none() {
+            return self.begin_anew(watch, askers);
+        }
         let offered = self.offer(watch).map_err(|faults| faults.to_string());
         match offered.and_then(|offer| Ok((self.hand_over(&offer)?, offer))) {
             Ok((number, offer)) => self.pending = Some(Pending { number, offer, askers }),
@@ -48,6 +51,23 @@ impl Guard {
         }
     }
 
+    /// No worker serves, maybe because of the config that is served: the next one starts on the new one.
+    fn begin_anew(&mut self, watch: &Watch, askers: Vec<Asked>) {
+        match self.offer(watch) {
+            Ok(Offer { read, bound, log }) => {
+                self.held.take(&read.config, bound);
+                app::say(read.config.log.level);
+                self.served = read;
+                self.log = log;
+                self.last_error = None;
+                tracing::info!("the next worker starts on the new config");
+                self.spawn();
+                self.reloaded(askers);
+            }
+            Err(faults) => self.refused(faults.to_string(), askers),
+        }
+    }
+
     /// Opens everything that the config needs.
     fn offer(&self, watch: &Watch) -> Result<Offer, Faults> {
         let read = Read::from_disk(&self.path)?;
@@ -55,13 +75,13 @@ impl Guard {
         let mut faults = Vec::new();
         match privileges::identity(&read.config) {
             Ok(identity) if identity != self.identity => {
-                tracing::warn!("process.user has changed: that needs a restart");
+                tracing::warn!("process.user has changed: that needs an upgrade");
             }
             Ok(_) => {}
             Err(fault) => faults.push(fault),
         }
         if threads(&read.config.process) != self.seed.threads {
-            tracing::warn!("process.workers has changed: that needs an upgrade or a restart");
+            tracing::warn!("process.workers has changed: that needs an upgrade");
         }
         let bound = self.held.bind(&read.config, self.seed.threads).unwrap_or_else(|unbound| {
             faults.extend(unbound.faults);

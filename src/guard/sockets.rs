@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
-use crate::listener::bind::{Cause, bind};
+use crate::listener::bind::{BindFault, Cause, bind, join};
 
 /// Every socket that is listened on.
 #[derive(Debug, Default)]
@@ -70,6 +70,39 @@ impl Held {
         if bound.admin.is_some() {
             self.admin = bound.admin;
         }
+    }
+
+    /// Holds sockets that were bound by the program before.
+    pub(super) fn adopt(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
+        self.listeners.insert(address, sockets);
+    }
+
+    /// Holds the admin listener of the program before.
+    pub(super) fn adopt_admin(&mut self, address: SocketAddr, socket: TcpListener) {
+        self.admin = Some((address, socket));
+    }
+
+    /// Has a socket a thread of each address, for another number of threads than before. What is closed
+    /// is closed here alone: who serves has its own.
+    pub(super) fn resize(&mut self, threads: usize) -> Result<(), BindFault> {
+        for (address, sockets) in &mut self.listeners {
+            if let Some(more) = threads.checked_sub(sockets.len()).filter(|more| *more > 0) {
+                let at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(*address);
+                sockets.extend(join(at, more)?);
+            }
+            sockets.truncate(threads);
+        }
+        Ok(())
+    }
+
+    /// Addresses, and how many sockets there are of each.
+    pub(super) fn counts(&self) -> Vec<(SocketAddr, usize)> {
+        self.listeners.iter().map(|(address, sockets)| (*address, sockets.len())).collect()
+    }
+
+    /// The admin listener's address.
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(address, _)| *address)
     }
 
     /// Lets go of everything but the admin listener.

@@ -11,6 +11,8 @@ const MAY_READ_THE_CLOCK: &[&str] = &[
     "src/app/",
     "src/demo/",
     "src/guard/life.rs",
+    "src/guard/mod.rs",
+    "src/guard/questions.rs",
     "src/guard/reload.rs",
     "src/guard/watch.rs",
     "src/handler/proxy/",

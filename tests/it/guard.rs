@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -13,7 +14,8 @@ use super::harness::certs::Authority;
 use super::harness::client::{Request, send};
 use super::harness::haechi::{PROXY, before, client_address};
 use super::harness::load::Load;
-use super::harness::tools::run;
+use super::harness::tools::{Said, run};
+use super::harness::websocket::{self, Socket};
 use super::harness::{Client, Haechi, Next, Origin, Wire, answer, eventually, get, within};
 
 /// For what a worker is given seconds for.
@@ -293,4 +295,104 @@ fn a_worker_is_started_by_nobody_else() {
     let said = run(env!("CARGO_BIN_EXE_haechi"), ["worker"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("haechi run"), "{said:?}");
+}
+
+/// A binary of the test's own, which may be exchanged.
+fn installed(folder: &Path) -> PathBuf {
+    let binary = folder.join("haechi");
+    fs::copy(env!("CARGO_BIN_EXE_haechi"), &binary).unwrap();
+    binary
+}
+
+/// Puts another file in its place, as package managers do.
+fn install(binary: &Path, from: &Path) {
+    let beside = binary.with_extension("new");
+    fs::copy(from, &beside).unwrap();
+    fs::rename(&beside, binary).unwrap();
+}
+
+fn upgraded(haechi: &Haechi) -> Said {
+    let arguments = ["upgrade".as_ref(), "--config".as_ref(), haechi.config().as_os_str()];
+    run(env!("CARGO_BIN_EXE_haechi"), arguments)
+}
+
+#[test]
+fn an_upgrade_fails_no_request_and_cuts_no_tunnel() {
+    let origin = Origin::start(|arrival, wire| match arrival.target.as_str() {
+        "/socket" => websocket::serve(arrival, wire),
+        _ => wire.send(answer(200, "ok")).map_or(Next::Close, |()| Next::Keep),
+    });
+    let text =
+        tls("@https") + "[process]\nworkers = 2\nlag = \"1m\"\nshutdown_grace = \"30s\"\nhandover_grace = \"1s\"\n";
+    let plan = Haechi::plan(&text).with("origin", origin.address);
+    Authority::new("test").write(plan.dir(), "a", &["localhost"]);
+    let binary = installed(plan.dir());
+    let mut haechi = plan.binary(binary.clone()).start();
+    let http = haechi.at("http");
+    let mut load = Load::new();
+    for x in 2..4 {
+        load = load.fresh(client_address(x), http, "/", Duration::from_millis(5));
+        load = load.keep_alive(client_address(x + 10), http, "/", Duration::from_millis(5));
+    }
+    let mut socket = Socket::connect(http, "/socket");
+    load.more(50);
+    let (guard, old) = (haechi.pid(), haechi.worker());
+
+    install(&binary, Path::new(env!("CARGO_BIN_EXE_haechi")));
+    let said = upgraded(&haechi);
+    assert_eq!(said.code, 0, "{said:?}");
+    load.more(100);
+    assert_eq!(socket.echo("still here").unwrap(), "still here", "on the old worker");
+    assert!(haechi.runs() && haechi.pid() == guard);
+    let status = asked(&haechi);
+    assert_eq!((&status["guard"]["pid"], &status["guard"]["worker_restarts"]), (&guard.into(), &0.into()), "{status}");
+    assert_ne!(status["worker"]["pid"], old);
+    assert_eq!(haechi.generation(), 2);
+    drop(socket);
+    within(PATIENCE, "the old worker is gone", || (haechi.workers().len() == 1).then_some(()));
+    let (answered, faults) = load.end();
+    assert!(faults.is_empty(), "of {answered}: {faults:?}");
+
+    // What came to be by an upgrade reloads, is upgraded, and ends as any other.
+    haechi.edit(&text.replace("workers = 2", "workers = 3"));
+    haechi.signal(Signal::USR2);
+    let worker = |haechi: &Haechi| asked(haechi)["worker"]["pid"].as_u64();
+    let before = status["worker"]["pid"].as_u64();
+    within(PATIENCE, "another worker", || worker(&haechi).filter(|now| Some(*now) != before));
+    within(PATIENCE, "it alone", || (haechi.workers().len() == 1).then_some(()));
+    let threads = fs::read_dir(format!("/proc/{}/task", haechi.worker())).unwrap();
+    let names = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3, "the new number of threads");
+    for _ in 0..20 {
+        assert_eq!(get(http, "/").status, 200);
+    }
+    haechi.signal(Signal::TERM);
+    assert!(haechi.ended(PATIENCE).success());
+}
+
+#[test]
+fn a_binary_that_cannot_take_over_is_refused() {
+    let origin = Origin::named("hello");
+    let plan = Haechi::plan(PROXY).with("origin", origin.address);
+    let binary = installed(plan.dir());
+    let script = plan.dir().join("broken");
+    fs::write(&script, "#!/bin/sh\necho it is not for this machine >&2\nexit 3\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut haechi = plan.binary(binary.clone()).start();
+    let (http, worker) = (haechi.at("http"), haechi.worker());
+    let refused = |haechi: &Haechi, why: &str| {
+        let said = upgraded(haechi);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains(why), "{said:?}");
+        assert_eq!((haechi.worker(), get(http, "/").text().as_str()), (worker, "hello"));
+    };
+    install(&binary, &script);
+    refused(&haechi, "not for this machine");
+    install(&binary, Path::new(env!("CARGO_BIN_EXE_haechi")));
+    haechi.write(&PROXY.replace("upstream = \"was\" }", "upstream = \"wos\" }"));
+    refused(&haechi, "`wos`");
+    haechi.write(PROXY);
+    eventually("the config is good again", || haechi.last_error().is_none().then_some(()));
+    assert_eq!(upgraded(&haechi).code, 0);
+    assert!(haechi.runs());
 }
