@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::load::{Control, StartFault};
 use super::running::Running;
@@ -15,6 +16,7 @@ use crate::admin::Phase;
 use crate::control::{Inbox, LinkFault, Order, Outbox, Report, worker_side};
 use crate::telemetry::{Counter, PerThread};
 use crate::tls::Tickets;
+use crate::upstream::discovery::Addresses;
 
 /// Why a worker ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +60,9 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
     reports.send(&Report::Loaded { number: load.number, generation: control.generation() }).await?;
     reports.send(&control.certificates()).await?;
     let turns = Arc::clone(control.data_plane().turns());
-    tokio::task::spawn(tick(turns, Arc::clone(control.running()), control.tickets().clone(), reports.clone()));
-
     let mut names = control.name_changes();
+    let known = (Arc::clone(control.running()), control.tickets().clone(), names.clone());
+    tokio::task::spawn(tick(turns, known, reports.clone()));
     loop {
         let letter = tokio::select! {
             letter = orders.next() => letter,
@@ -132,7 +134,11 @@ fn status(number: u64, running: &Running) -> Report {
 
 /// Tells the guard that the threads come round, and what the next worker is to know, for ever. What
 /// finds no room on the way is told a second later.
-async fn tick(turns: Arc<PerThread<Counter>>, running: Arc<Running>, tickets: Tickets, reports: Outbox<Report>) {
+async fn tick(
+    turns: Arc<PerThread<Counter>>,
+    (running, tickets, names): (Arc<Running>, Tickets, watch::Receiver<Arc<Addresses>>),
+    reports: Outbox<Report>,
+) {
     let mut told = None;
     let mut keys = Vec::new();
     let mut ticks = tokio::time::interval(TICK);
@@ -148,13 +154,13 @@ async fn tick(turns: Arc<PerThread<Counter>>, running: Arc<Running>, tickets: Ti
             keys = tickets.keys();
         }
         let snapshot = running.snapshot.load_full();
-        let newest = (snapshot.generation, memory::verdicts(&snapshot, now(), wall()));
-        let known = told.as_ref().is_some_and(|(generation, verdicts): &(u64, Vec<_>)| {
-            *generation == newest.0 && memory::same(verdicts, &newest.1)
-        });
-        let report = Report::Verdicts { generation: newest.0, verdicts: newest.1.clone() };
-        if !known && reports.offer(&report, Vec::new()).is_ok() {
-            told = Some(newest);
+        let report = Report::Servers {
+            generation: snapshot.generation,
+            verdicts: memory::verdicts(&snapshot, now(), wall()),
+            names: memory::names(&names.borrow()),
+        };
+        if told.as_ref() != Some(&report) && reports.offer(&report, Vec::new()).is_ok() {
+            told = Some(report);
         }
     }
 }

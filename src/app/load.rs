@@ -100,7 +100,7 @@ impl Control {
         let tickets = Tickets::new(&seed.ticket_keys, wall()).map_err(system("the system gives no random bytes"))?;
         let mut lasting = Lasting::new(threads, files::raise_limit(), tickets, seed.generation);
         lasting.known = Known::new(seed.certificates.clone());
-        let names = Names::system().map_err(system("names cannot be resolved"))?;
+        let names = Names::system(memory::addresses(&seed.names)).map_err(system("names cannot be resolved"))?;
         names.follow(names_of(&config), NAMES_PATIENCE).await;
         let admin = handed.admin.take();
         let prepared = prepare(config, reading, &lasting, &names.addresses(), None, handed)?;

@@ -1,11 +1,14 @@
 //! What a worker tells the guard so that the next one does not start cold, and takes from it at its own
 //! start.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::control::{self, KnownCertificate, Verdict};
 use crate::snapshot::Snapshot;
 use crate::upstream::Health;
+use crate::upstream::discovery::Addresses;
 
 /// The verdicts on all servers of a snapshot that have one.
 pub(super) fn verdicts(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> Vec<Verdict> {
@@ -20,14 +23,15 @@ pub(super) fn verdicts(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> V
             };
             let verdict = server.state.verdict();
             let since = wall.checked_sub(now.saturating_duration_since(verdict.since)).unwrap_or(UNIX_EPOCH);
-            let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            // Whole seconds: what is reckoned anew each time comes out the same.
+            let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             Some(Verdict {
                 upstream: upstream.name.to_string(),
                 server: server.name.to_string(),
                 address: server.address?,
                 health,
                 reason: verdict.reason.to_string(),
-                since: u64::try_from(since).unwrap_or(u64::MAX),
+                since,
             })
         })
         .collect()
@@ -41,26 +45,32 @@ pub(super) fn certificates(snapshot: &Snapshot) -> Vec<KnownCertificate> {
 
 /// Lets the servers of a snapshot, of which nothing is known yet, be what they were.
 pub(super) fn recall(snapshot: &Snapshot, verdicts: &[Verdict], now: Instant, wall: SystemTime) {
+    let verdicts: HashMap<(&str, &str), &Verdict> =
+        verdicts.iter().map(|verdict| ((&*verdict.upstream, &*verdict.server), verdict)).collect();
     for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.check.is_some()) {
         for server in &upstream.servers {
-            let same = |verdict: &&Verdict| {
-                *verdict.upstream == *upstream.name
-                    && *verdict.server == *server.name
-                    && Some(verdict.address) == server.address
-            };
-            let Some(verdict) = verdicts.iter().find(same) else { continue };
+            let Some(verdict) = verdicts.get(&(&*upstream.name, &*server.name)) else { continue };
+            if Some(verdict.address) != server.address {
+                continue;
+            }
             let health = match verdict.health {
                 control::Health::Up => Health::Up,
                 control::Health::Down => Health::Down,
             };
-            let age = wall.duration_since(UNIX_EPOCH + Duration::from_millis(verdict.since)).unwrap_or_default();
+            let age = wall.duration_since(UNIX_EPOCH + Duration::from_secs(verdict.since)).unwrap_or_default();
             server.state.judge(health, verdict.reason.as_str(), now.checked_sub(age).unwrap_or(now));
         }
     }
 }
 
-/// Whether both say the same of the same servers: when it began is reckoned anew each time.
-pub(super) fn same(one: &[Verdict], other: &[Verdict]) -> bool {
-    let told = |verdict: &Verdict| Verdict { since: 0, ..verdict.clone() };
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| told(one) == told(other))
+/// The addresses of names, as they are told.
+pub(super) fn names(addresses: &Addresses) -> Vec<(String, Vec<IpAddr>)> {
+    let mut names: Vec<_> = addresses.iter().map(|(name, found)| (name.to_owned(), found.to_vec())).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The same as they are used.
+pub(super) fn addresses(names: &[(String, Vec<IpAddr>)]) -> Addresses {
+    names.iter().map(|(name, found)| (name.as_str().into(), found.as_slice().into())).collect()
 }

@@ -1,7 +1,7 @@
 //! The messages.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Seed {
     pub restarts: u64,
     /// How the servers were.
     pub verdicts: Vec<Verdict>,
+    /// The addresses that names had.
+    pub names: Vec<(String, Vec<IpAddr>)>,
     /// The keys of session tickets, the newest first.
     pub ticket_keys: Vec<TicketKey>,
     /// Certificates that were checked.
@@ -102,12 +104,14 @@ pub enum Report {
         /// A count for each.
         turns: Vec<u64>,
     },
-    /// What a worker after this one is to start with: all servers that have a verdict.
-    Verdicts {
+    /// What a worker after this one is to know of servers.
+    Servers {
         /// The generation that is served.
         generation: u64,
-        /// One for each server.
+        /// One for each server that has a verdict.
         verdicts: Vec<Verdict>,
+        /// The addresses of names.
+        names: Vec<(String, Vec<IpAddr>)>,
     },
     /// The keys of session tickets, the newest first.
     TicketKeys(Vec<TicketKey>),
@@ -128,7 +132,7 @@ pub struct Verdict {
     pub health: Health,
     /// Why.
     pub reason: String,
-    /// Since when, in milliseconds since 1970.
+    /// Since when, in seconds since 1970.
     pub since: u64,
 }
 

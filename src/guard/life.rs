@@ -211,13 +211,14 @@ impl Guard {
         match report {
             Report::Threads(threads) => worker.set_threads(threads),
             Report::Tick { turns } => worker.tick(&turns),
-            Report::Verdicts { generation, verdicts } if serves => {
+            Report::Servers { generation, verdicts, names } if serves => {
                 self.seed.generation = generation;
                 self.seed.verdicts = verdicts;
+                self.seed.names = names;
             }
             Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
             Report::Certificates(certificates) if serves => self.seed.certificates = certificates,
-            Report::Verdicts { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
+            Report::Servers { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
             Report::Status { number, json } => self.answered(number, &json),
             Report::Loaded { generation, .. } if starts => self.serves(number, generation),
             Report::Refused { faults, .. } if starts => {

@@ -60,12 +60,12 @@ const WAITING: usize = 64;
 #[must_use]
 pub fn run(path: &Path, adopt: bool) -> ExitCode {
     let _limit = raise_limit();
-    migrate_requests();
     if let Err(error) = privileges::shed() {
         eprintln!("error: privileges that are not needed cannot be given up: {error}");
         return ExitCode::FAILURE;
     }
     diagnostics::say(LevelFilter::INFO);
+    migrate_requests();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -217,7 +217,9 @@ async fn until(moment: Option<Instant>) {
 /// When one of several sockets of an address is closed, the kernel gives what waits in its queue to
 /// the others, where it is allowed to (tcp_migrate_req, ip-sysctl).
 fn migrate_requests() {
-    if let Err(error) = std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1") {
+    let setting = "/proc/sys/net/ipv4/tcp_migrate_req";
+    let on = std::fs::read_to_string(setting).is_ok_and(|value| value.trim() != "0");
+    if !on && let Err(error) = std::fs::write(setting, "1") {
         tracing::debug!(%error, "tcp_migrate_req stays as it is");
     }
 }
