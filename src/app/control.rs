@@ -92,7 +92,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
             }
             Some((Order::Begin(_), _)) => return Err(Fault::Order),
             None => {
-                tracing::error!("the guard is gone: nobody is let in any more");
+                tracing::warn!("the guard has ended or let go: nobody is let in any more");
                 control.close_admin();
                 break;
             }

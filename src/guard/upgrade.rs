@@ -23,10 +23,12 @@ use tokio::time::timeout;
 use super::child::{Event, What};
 use super::instance::{Asked, Instance, InstanceFault};
 use super::life::Guard;
+use super::offer::{Read, open_log, threads};
+use super::privileges;
 use super::sockets::Held;
 use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
-use crate::diagnostic::Causes;
+use crate::diagnostic::{Causes, Faults};
 use crate::telemetry::diagnostics;
 
 /// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
@@ -86,6 +88,9 @@ pub(super) enum UpgradeFault {
         /// What it said.
         said: String,
     },
+    /// The config could not be started on.
+    #[error("{0}")]
+    Config(#[from] Faults),
     /// The system did not let it happen.
     #[error("the program cannot be exchanged")]
     System(#[from] io::Error),
@@ -167,11 +172,24 @@ impl Guard {
             return refuse(asker, &UpgradeFault::Busy("a reload or an end is under way"));
         }
         // Where it goes well nothing comes back, and who asked sees its connection end.
-        let fault = match checked {
+        let fault = match checked.and_then(|()| self.rehearse()) {
             Ok(()) => self.exchange(),
             Err(fault) => fault,
         };
         refuse(asker, &fault);
+    }
+
+    /// Does what a start does with the config as it lies there: what fails then ends the guard.
+    fn rehearse(&self) -> Result<(), UpgradeFault> {
+        let Read { config, .. } = Read::from_disk(&self.path)?;
+        let mut faults =
+            self.held.bind(&config, threads(&config.process)).map_or_else(|unbound| unbound.faults, |_| Vec::new());
+        faults.extend(privileges::identity(&config).err());
+        faults.extend(open_log(&config).err());
+        match Faults::new(config.sources.clone(), faults) {
+            Some(faults) => Err(faults.into()),
+            None => Ok(()),
+        }
     }
 
     /// Becomes the new binary; what comes back is why not.

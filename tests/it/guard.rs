@@ -1,6 +1,7 @@
 //! Guard and worker: what a client notices when either of them dies, hangs or refuses.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -391,6 +392,11 @@ fn a_binary_that_cannot_take_over_is_refused() {
     install(&binary, Path::new(env!("CARGO_BIN_EXE_haechi")));
     haechi.write(&PROXY.replace("upstream = \"was\" }", "upstream = \"wos\" }"));
     refused(&haechi, "`wos`");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    haechi.write(&format!("{PROXY}\n[listener.taken]\nbind = [\"{address}\"]\n"));
+    refused(&haechi, &address);
+    drop(taken);
     haechi.write(PROXY);
     eventually("the config is good again", || haechi.last_error().is_none().then_some(()));
     assert_eq!(upgraded(&haechi).code, 0);
