@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::Identity;
+
 /// Where the config is if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/haechi/haechi.toml";
 
@@ -13,7 +15,7 @@ pub const DEMO_CONFIG: &str = "config/quickstart.toml";
 /// One binary and one file in place of keepalived, HAProxy and nginx.
 ///
 /// The config is TOML and is taken anew whenever it is edited. SIGHUP takes it anew too, SIGTERM
-/// drains and ends (a second one ends at once), SIGUSR1 opens the log files anew.
+/// drains and ends (a second one ends at once), SIGUSR1 opens the log files anew, SIGUSR2 upgrades.
 #[derive(Debug, Parser)]
 #[command(name = "haechi", version, arg_required_else_help = true)]
 struct Arguments {
@@ -29,6 +31,9 @@ pub enum Command {
         /// The config file.
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
+        /// Another program has run in this process until now.
+        #[arg(long, hide = true)]
+        adopt: bool,
     },
     /// Check a config: exit status 0, or 1 with every fault at once.
     Check {
@@ -38,6 +43,9 @@ pub enum Command {
         /// Print the whole config with every default filled in.
         #[arg(long)]
         defaults: bool,
+        /// Check also whether what runs can be followed, by the form of what it leaves.
+        #[arg(long, hide = true, value_name = "FORM")]
+        takes_over: Option<u32>,
     },
     /// Print how the haechi that serves this config is, as JSON.
     Status {
@@ -52,6 +60,13 @@ pub enum Command {
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },
+    /// Have the haechi that serves this config become the binary that lies where it was started
+    /// from: exit status 1 where that one does not take the config. No connection is refused or cut.
+    Upgrade {
+        /// The config file that it was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
     /// Serve an example with three small origins, to see it work.
     Demo {
         /// The config file; its upstreams name the origins on 127.0.0.1:8091 to 8093.
@@ -60,6 +75,13 @@ pub enum Command {
     },
     /// Print the JSON Schema of the config, for editors.
     Schema,
+    /// Started by `run`: serves by what it is handed.
+    #[command(hide = true)]
+    Worker {
+        /// The numbers of its user and groups.
+        #[arg(long)]
+        identity: Option<Identity>,
+    },
 }
 
 impl Command {
@@ -90,13 +112,13 @@ mod tests {
 
     #[test]
     fn run_has_a_config_where_a_service_expects_it() {
-        assert_eq!(command(&["run"]), Ok(Command::Run { config: "/etc/haechi/haechi.toml".into() }));
-        assert_eq!(command(&["run", "--config", "a.toml"]), Ok(Command::Run { config: "a.toml".into() }));
+        assert_eq!(command(&["run"]), Ok(Command::Run { config: "/etc/haechi/haechi.toml".into(), adopt: false }));
+        assert_eq!(command(&["run", "--config", "a.toml"]), Ok(Command::Run { config: "a.toml".into(), adopt: false }));
     }
 
     #[test]
     fn check_can_print_the_defaults() {
-        let expected = Command::Check { config: "a.toml".into(), defaults: true };
+        let expected = Command::Check { config: "a.toml".into(), defaults: true, takes_over: None };
         assert_eq!(command(&["check", "--defaults", "--config=a.toml"]), Ok(expected));
     }
 

@@ -2,14 +2,16 @@
 //!
 //! **The order of the `mod` lines below is the way of the data**: a module uses only modules that
 //! stand below it. `tests/it/architecture.rs` reads this file and every `crate::` path and fails on
-//! an upward edge. A newcomer's walk is `app` → `listener` → `http` → `serve` → `handler::proxy` →
+//! an upward edge. A newcomer's walk is `guard` → `app` → `listener` → `http` → `serve` → `handler::proxy` →
 //! `upstream`; ARCHITECTURE.md tells the life of a request along it.
 
 // How an operator meets it.
 pub mod cli;
 // `haechi demo`: the program on an example config, and three small origins for it.
 pub mod demo;
-// The assembly: the only room that knows every other one.
+// The parent process: it holds the sockets, reads the files, and keeps a worker alive.
+pub mod guard;
+// The worker: the assembly of every room below.
 pub mod app;
 // Its own listener for operators: /metrics, /status, /healthz.
 pub mod admin;
@@ -35,8 +37,12 @@ pub mod message;
 pub mod codec;
 // Method, target and fields of a message, whatever protocol carried them.
 pub mod head;
+// What guard and worker say to each other.
+pub mod control;
 // What the operator wrote.
 pub mod config;
+// Files that a config names, read once, by whom may read them.
+pub mod reading;
 // What is said to the operator about a fault.
 pub mod diagnostic;
 // Counters, histograms, access log.

@@ -2,17 +2,25 @@
 
 use std::process::ExitCode;
 
-use haechi::app::instance::Order;
 use haechi::cli::Command;
-use haechi::{app, demo};
+use haechi::guard::instance::Order;
+use haechi::{app, demo, guard};
 
 fn main() -> ExitCode {
     match Command::from_arguments() {
-        Command::Run { config } => app::run(&config),
-        Command::Check { config, defaults } => app::check(&config, defaults),
-        Command::Status { config } => app::ask(&config, Order::Status),
-        Command::Reload { config } => app::ask(&config, Order::Reload),
+        Command::Run { config, adopt } => guard::run(&config, adopt),
+        Command::Check { config, defaults, takes_over } => match takes_over.map_or(Ok(()), guard::takes_over) {
+            Ok(()) => app::check(&config, defaults),
+            Err(why) => {
+                eprintln!("error: {why}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Status { config } => guard::ask(&config, Order::Status),
+        Command::Reload { config } => guard::ask(&config, Order::Reload),
+        Command::Upgrade { config } => guard::upgrade(&config),
         Command::Demo { config } => demo::run(&config),
+        Command::Worker { identity } => app::work(identity.as_ref()),
         Command::Schema => app::print_schema(),
     }
 }

@@ -10,4 +10,6 @@ mod status;
 
 pub use server::{Sources, serve};
 pub use server_families::{ServerCounts, server_families};
-pub use status::{CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerStatus, Status, UpstreamStatus};
+pub use status::{
+    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerStatus, Status, UpstreamStatus, WorkerStatus,
+};

@@ -20,6 +20,8 @@ pub struct Status {
     pub generation: u64,
     /// How many connections all listeners may have open together.
     pub connections_limit: u64,
+    /// The process that serves.
+    pub worker: WorkerStatus,
     /// The config that is served.
     pub config: ConfigStatus,
     /// Every listener.
@@ -40,6 +42,15 @@ pub enum Phase {
     Serving,
     /// Clients are served to their end; new ones should go elsewhere.
     Draining,
+}
+
+/// The process that serves.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerStatus {
+    /// Its number in the system.
+    pub pid: u32,
+    /// How many before it died or hung.
+    pub restarts: u64,
 }
 
 /// Where the config came from and how its newest edit fared.

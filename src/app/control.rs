@@ -1,98 +1,176 @@
-//! The control thread's life: start, what happens, drain.
+//! The control thread's life: start, orders, drain.
 
+use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
-use super::instance::{Asked, Instance, InstanceFault, Order};
-use super::readiness;
-use super::reload::{Control, StartFault};
-use super::signals::{Signal, Signals};
-use super::watch::Watch;
+use super::load::{Control, StartFault};
+use super::running::Running;
+use super::{memory, now, wall};
 use crate::admin::Phase;
-use crate::diagnostic::Causes;
+use crate::control::{Inbox, LinkFault, Order, Outbox, Report, worker_side};
+use crate::telemetry::{Counter, PerThread};
+use crate::tls::Tickets;
+use crate::upstream::discovery::Addresses;
 
-/// Why haechi does not serve.
+/// Why a worker ends before it is told to.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// Another process serves this config, or there is none.
-    #[error("error: {}", Causes(.0))]
-    Instance(#[from] InstanceFault),
-    /// The system gives no signals, no watch.
-    #[error("error: {what}: {source}")]
-    System {
-        /// What was asked of it.
-        what: &'static str,
-        source: io::Error,
-    },
-    /// The config, or what it asks of the system.
+    /// It and the guard do not understand each other.
+    #[error(transparent)]
+    Link(#[from] LinkFault),
+    /// The socket to the guard cannot be used, or signals not be ignored.
+    #[error("the worker cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The first orders are not what a worker begins with.
+    #[error("the guard ordered something before the start")]
+    Order,
+    /// The system lacks something.
     #[error(transparent)]
     Start(#[from] StartFault),
 }
 
-/// Orders on the control socket that may wait for the loop.
-const WAITING_ORDERS: usize = 16;
+/// How often the guard is told that the threads come round.
+const TICK: Duration = Duration::from_secs(1);
 
-/// Serves by the config at `path` until a signal ends it.
-pub(super) async fn run(path: &Path) -> Result<(), Fault> {
-    let system = |what| move |source| Fault::System { what, source };
-    let instance = Instance::claim(path)?;
-    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
-    let mut watch = Watch::start().map_err(system("the config cannot be watched"))?;
-    let (ask, mut asked) = mpsc::channel(WAITING_ORDERS);
-
-    let mut control = Control::start(path, &watch).await?;
-    let mut names = control.name_changes();
-    tokio::task::spawn(async move {
-        if let Err(error) = instance.hear(ask).await {
-            tracing::error!(%error, "the control socket has failed");
+/// Serves by the orders that come in by this socket until one ends it, or nobody is left to order.
+pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
+    let (reports, mut orders) = worker_side(socket)?;
+    let _ignored = ignore_signals()?;
+    let Some((Order::Begin(seed), _)) = orders.next().await? else { return Err(Fault::Order) };
+    let Some((Order::Load(load), with)) = orders.next().await? else { return Err(Fault::Order) };
+    let mut control = match Control::start(&seed, &load, with).await {
+        Ok(control) => control,
+        Err(StartFault::Config(faults)) => {
+            reports.send(&Report::Refused { number: load.number, faults: faults.to_string() }).await?;
+            // What the guard says next cannot be obeyed: it has heard the report.
+            let _ = orders.next().await;
+            return Ok(());
         }
-    });
-    tokio::task::spawn(readiness::feed_watchdog());
+        Err(fault) => return Err(fault.into()),
+    };
+    drop((seed, load.record));
     control.running().enter(Phase::Serving);
-    readiness::ready("serving");
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        config = %path.display(),
-        listeners = control.listening(),
-        admin = %control.admin(),
-        "haechi is serving"
-    );
+    reports.send(&Report::Threads(control.data_plane().thread_numbers())).await?;
+    reports.send(&Report::Loaded { number: load.number, generation: control.generation() }).await?;
+    reports.send(&control.certificates()).await?;
+    let turns = Arc::clone(control.data_plane().turns());
+    let mut names = control.name_changes();
+    let known = (Arc::clone(control.running()), control.tickets().clone(), names.clone());
+    tokio::task::spawn(tick(turns, known, reports.clone()));
     loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Reload => control.reload(&watch).await,
-                Signal::ReopenLogs => control.reopen_logs(),
-                Signal::Drain => break,
-                Signal::Stop => return Ok(()),
-            },
-            () = watch.changed() => control.reload(&watch).await,
-            Ok(()) = names.changed() => control.rename().await,
-            Some(asked) = asked.recv() => answer(&mut control, &watch, asked).await,
+        let letter = tokio::select! {
+            letter = orders.next() => letter,
+            Ok(()) = names.changed() => {
+                control.rename().await;
+                continue;
+            }
+        };
+        match heard(letter) {
+            Some((Order::Load(load), with)) => {
+                let report = control.load(&load, with).await;
+                reports.send(&report).await?;
+                reports.send(&control.certificates()).await?;
+            }
+            Some((Order::Log, with)) => control.switch_log(with),
+            Some((Order::Tell { faults }, _)) => control.tell(faults),
+            Some((Order::Status { number }, _)) => reports.send(&status(number, control.running())).await?,
+            Some((Order::Drain { replaced }, _)) => {
+                if replaced {
+                    control.close_admin();
+                }
+                break;
+            }
+            Some((Order::Stop, _)) => {
+                control.finish_logs();
+                return Ok(());
+            }
+            Some((Order::Begin(_), _)) => return Err(Fault::Order),
+            None => {
+                tracing::warn!("the guard has ended or let go: nobody is let in any more");
+                control.close_admin();
+                break;
+            }
         }
     }
-    drain(&control, &mut signals).await;
+    drain(&control, &mut orders, &reports).await;
     control.finish_logs();
     Ok(())
 }
 
-async fn answer(control: &mut Control, watch: &Watch, asked: Asked) {
-    if asked.order == Order::Reload {
-        control.reload(watch).await;
+/// The guard leads: what is meant for it also reaches its workers, from a terminal or a service
+/// manager. Once somebody listens to a signal it does not end the process, even if nobody hears.
+fn ignore_signals() -> io::Result<Vec<Signal>> {
+    let kinds = [
+        SignalKind::hangup(),
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+    ];
+    kinds.into_iter().map(signal).collect()
+}
+
+type Letter = Option<(Order, VecDeque<OwnedFd>)>;
+
+/// A guard that cannot be understood is as good as gone.
+fn heard(letter: Result<Letter, LinkFault>) -> Letter {
+    letter.unwrap_or_else(|fault| {
+        tracing::error!("{fault}");
+        None
+    })
+}
+
+fn status(number: u64, running: &Running) -> Report {
+    let json = serde_json::to_string(&running.status());
+    Report::Status { number, json: json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) }
+}
+
+/// Tells the guard that the threads come round, and what the next worker is to know, for ever. What
+/// finds no room on the way is told a second later.
+async fn tick(
+    turns: Arc<PerThread<Counter>>,
+    (running, tickets, names): (Arc<Running>, Tickets, watch::Receiver<Arc<Addresses>>),
+    reports: Outbox<Report>,
+) {
+    let mut told = None;
+    let mut keys = Vec::new();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let turns = turns.iter().map(Counter::value).collect();
+        let _ = reports.offer(&Report::Tick { turns }, Vec::new());
+        if let Err(error) = tickets.turn(wall()) {
+            tracing::warn!(%error, "the keys of session tickets stay as they are");
+        }
+        if keys != tickets.keys() && reports.offer(&Report::TicketKeys(tickets.keys()), Vec::new()).is_ok() {
+            keys = tickets.keys();
+        }
+        let snapshot = running.snapshot.load_full();
+        let report = Report::Servers {
+            generation: snapshot.generation,
+            verdicts: memory::verdicts(&snapshot, now(), wall()),
+            names: memory::names(&names.borrow()),
+        };
+        if told.as_ref() != Some(&report) && reports.offer(&report, Vec::new()).is_ok() {
+            told = Some(report);
+        }
     }
-    let status = serde_json::to_string(&control.running().status());
-    asked.answer(status.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")));
 }
 
 /// Accepts no more, lets exchanges end, and ends connections that rest; at most for
-/// `shutdown_grace`, or until a second signal.
-async fn drain(control: &Control, signals: &mut Signals) {
+/// `shutdown_grace`, or until it is told to stop.
+async fn drain(control: &Control, orders: &mut Inbox<Order>, reports: &Outbox<Report>) {
     let process = control.process();
     tracing::info!(grace = ?process.shutdown_grace, "draining");
     control.running().enter(Phase::Draining);
-    readiness::stopping("draining");
     let plane = control.data_plane();
     plane.wind_down();
     let ended = async {
@@ -109,17 +187,21 @@ async fn drain(control: &Control, signals: &mut Signals) {
         () = tokio::time::sleep(process.shutdown_grace) => {
             tracing::warn!("shutdown_grace is over: what is still open is cut");
         }
-        () = second(signals) => tracing::warn!("stopped by a second signal: what is still open is cut"),
+        () = stopped(control, orders, reports) => tracing::warn!("told to stop: what is still open is cut"),
     }
 }
 
-async fn second(signals: &mut Signals) {
-    while !matches!(signals.next().await, Signal::Drain | Signal::Stop) {}
-}
-
-/// How long the access log may take to write out what it holds.
-pub(super) const LOG_PATIENCE: Duration = Duration::from_secs(2);
-
-pub(super) fn wall() -> SystemTime {
-    SystemTime::now()
+/// Waits until the guard wants the end at once; until then it is told how the drain is.
+async fn stopped(control: &Control, orders: &mut Inbox<Order>, reports: &Outbox<Report>) {
+    loop {
+        match heard(orders.next().await) {
+            Some((Order::Stop, _)) => return,
+            Some((Order::Status { number }, _)) => {
+                let _ = reports.send(&status(number, control.running())).await;
+            }
+            Some(_) => {}
+            // Nobody is left to order anything.
+            None => return std::future::pending().await,
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::listener::accept;
 use crate::net::run_deadlines;
 use crate::serve::Worker;
 use crate::snapshot::{ListenerId, Snapshot};
-use crate::telemetry::{AccessLog, ThreadId, ThreadLog};
+use crate::telemetry::{AccessLog, Counter, PerThread, ThreadId, ThreadLog};
 
 /// How often a thread hands its log on and looks at the clock.
 const TURN: Duration = Duration::from_millis(100);
@@ -52,10 +52,13 @@ enum Order {
 #[derive(Debug)]
 pub struct DataPlane {
     threads: Vec<Thread>,
+    turns: Arc<PerThread<Counter>>,
 }
 
 #[derive(Debug)]
 struct Thread {
+    /// In the system.
+    number: u32,
     orders: mpsc::UnboundedSender<Order>,
     handle: Option<JoinHandle<()>>,
 }
@@ -67,13 +70,27 @@ impl DataPlane {
     /// When the system has no thread or no file descriptor left.
     pub fn start(threads: usize, snapshot: &Arc<Snapshot>, log: &AccessLog) -> io::Result<Self> {
         let disk = Disk::new(DISK_SLOTS);
+        let turns = Arc::new(PerThread::new(threads));
         let started = (0..threads)
             .map(|number| {
                 let thread = ThreadId(number);
-                Thread::start(thread, Arc::clone(snapshot), disk.clone(), log.thread(thread))
+                let log = log.thread(thread);
+                Thread::start(thread, Arc::clone(snapshot), disk.clone(), log, Arc::clone(&turns))
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { threads: started })
+        Ok(Self { threads: started, turns })
+    }
+
+    /// How often each thread has come round; one that does nothing else still does.
+    #[must_use]
+    pub fn turns(&self) -> &Arc<PerThread<Counter>> {
+        &self.turns
+    }
+
+    /// The control thread, which must be the caller, and each thread, by their numbers in the system.
+    #[must_use]
+    pub fn thread_numbers(&self) -> Vec<u32> {
+        std::iter::once(own_number()).chain(self.threads.iter().map(|thread| thread.number)).collect()
     }
 
     /// Hands each thread its commit, and waits until all serve by it.
@@ -125,18 +142,27 @@ impl Drop for DataPlane {
 }
 
 impl Thread {
-    fn start(thread: ThreadId, snapshot: Arc<Snapshot>, disk: Disk, log: ThreadLog) -> io::Result<Self> {
+    fn start(
+        thread: ThreadId,
+        snapshot: Arc<Snapshot>,
+        disk: Disk,
+        log: ThreadLog,
+        turns: Arc<PerThread<Counter>>,
+    ) -> io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
+        let (tell, told) = std::sync::mpsc::channel();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(DISK_SLOTS).build()?;
         let handle = std::thread::Builder::new().name(format!("worker-{}", thread.0)).spawn(move || {
+            let _ = tell.send(own_number());
             let local = LocalSet::new();
-            local.block_on(&runtime, run(thread, snapshot, disk, log, received));
+            local.block_on(&runtime, run(thread, snapshot, disk, log, turns, received));
             drop(local);
             // A disk that does not answer must not hold up the end.
             runtime.shutdown_background();
         })?;
-        Ok(Self { orders, handle: Some(handle) })
+        let number = told.recv().map_err(io::Error::other)?;
+        Ok(Self { number, orders, handle: Some(handle) })
     }
 
     fn order(&self, order: Order) {
@@ -150,11 +176,12 @@ async fn run(
     snapshot: Arc<Snapshot>,
     disk: Disk,
     log: ThreadLog,
+    turns: Arc<PerThread<Counter>>,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let worker = Rc::new(Worker::new(thread, snapshot, disk, log, now()));
     tokio::task::spawn_local(run_deadlines());
-    tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
+    tokio::task::spawn_local(keep_house(Rc::clone(&worker), turns));
     let mut doors = Doors::default();
     while let Some(order) = orders.recv().await {
         match order {
@@ -184,14 +211,19 @@ fn now() -> Instant {
     Instant::now()
 }
 
+fn own_number() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
 /// Moves the thread's coarse clock on, hands the log on, and lets go of what rested too long.
-async fn keep_house(worker: Rc<Worker>) {
+async fn keep_house(worker: Rc<Worker>, counts: Arc<PerThread<Counter>>) {
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for turn in (0..TURNS_BETWEEN_SWEEPS).cycle() {
         turns.tick().await;
         let now = now();
         worker.turned(now, TURN);
+        counts.of(worker.local.thread).add(1);
         worker.flush_log();
         if turn == 0 {
             worker.local.pools.sweep(now);

@@ -1,42 +1,53 @@
-//! The assembly: the only room that knows every other one.
+//! The worker's assembly: the room that knows every other one below it.
 //!
-//! [`run`] is a start, which is a reload from nothing; then a loop in which each thing that may
-//! happen (an edit, a signal, a name's new address, a word on the control socket) is one line. The
-//! thread that calls it is the control thread: health checks, names and admin run on it; no byte of
-//! a client ever does.
+//! [`work`] serves by what a guard hands it over one socket: files as they were read, sockets, an
+//! order at a time. A start is a reload from nothing. The thread that calls it is the control thread:
+//! health checks, names and admin run on it; no byte of a client ever does.
 
 mod control;
 mod data_plane;
 mod files;
-pub mod instance;
-pub mod readiness;
-mod reload;
+mod handed;
+mod load;
+mod memory;
+mod privileges;
 mod running;
-pub mod signals;
-pub mod watch;
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use rustix::net::SocketType;
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{self, Config};
-use crate::diagnostic::{Causes, Diagnostic, Faults, Severity};
+use crate::config::{self, Config, LogLevel};
+use crate::diagnostic::{Diagnostic, Faults, Severity};
+use crate::reading::Reading;
 use crate::snapshot::{Lasting, compile};
 use crate::telemetry::diagnostics;
 use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
 
 pub use data_plane::{Commit, DataPlane};
-use instance::Order;
+pub use files::raise_limit;
+pub use privileges::Identity;
 
 /// How long the last diagnostics may take to be written.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves by the config at `path` until a signal ends it.
+/// Serves by what the guard orders, whose socket is the standard input, as `identity` or, without one,
+/// as whoever started it.
 #[must_use]
-pub fn run(path: &Path) -> ExitCode {
+pub fn work(identity: Option<&Identity>) -> ExitCode {
+    let socket = match privileges::give_up(identity).and_then(|()| guards_socket()) {
+        Ok(socket) => socket,
+        Err(error) => {
+            eprintln!("error: a worker is started by `haechi run`: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     diagnostics::say(LevelFilter::INFO);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -45,16 +56,13 @@ pub fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(control::run(path));
+    let ended = runtime.block_on(control::run(socket));
     runtime.shutdown_background();
-    diagnostics::finish(LAST_WORDS);
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("{fault}");
-            ExitCode::FAILURE
-        }
+    if let Err(fault) = &ended {
+        tracing::error!("{fault}");
     }
+    diagnostics::finish(LAST_WORDS);
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says every fault of the config at `path`, or that there is none. With `defaults` it prints the
@@ -90,37 +98,16 @@ pub fn print_schema() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Asks the haechi that serves the config at `path`, and prints its answer.
-#[must_use]
-pub fn ask(path: &Path, order: Order) -> ExitCode {
-    let answer = match instance::ask(path, order) {
-        Ok(answer) => answer,
-        Err(fault) => {
-            eprintln!("error: {}", Causes(&fault));
-            return ExitCode::FAILURE;
-        }
-    };
-    let status: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
-    let refused = status["config"]["last_error"].as_str().filter(|_| order == Order::Reload);
-    match refused {
-        Some(faults) => {
-            eprintln!("{faults}");
-            ExitCode::FAILURE
-        }
-        None => {
-            println!("{status:#}");
-            ExitCode::SUCCESS
-        }
-    }
-}
-
 /// Reads a config. With faults in its texts, those of the files that they name are told as well.
-fn read(path: &Path) -> Result<Config, Faults> {
-    let (config, mut faults) = config::scan(path)?;
+///
+/// # Errors
+/// Every fault at once.
+pub fn read(path: &Path, reading: &Reading) -> Result<Config, Faults> {
+    let (config, mut faults) = config::scan(path, reading)?;
     if !faults.is_empty()
-        && let Ok(tickets) = Tickets::new()
+        && let Ok(tickets) = Tickets::new(&[], wall())
         && let Err(more) =
-            compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())
+            compile(&config, &Lasting::new(1, raise_limit(), tickets, 0), &Addresses::default(), None, reading, now())
     {
         // What follows from a fault that is told already, at the same place, is none of its own.
         let more = more.diagnostics().iter().filter(|fault| faults.iter().all(|told| told.span != fault.span));
@@ -133,19 +120,45 @@ fn read(path: &Path) -> Result<Config, Faults> {
     }
 }
 
+/// Diagnostics from this level on are said from now on.
+pub fn say(level: LogLevel) {
+    diagnostics::say(match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    });
+}
+
 /// Reads and compiles a config as a start would, but serves nothing.
 fn checked(path: &Path) -> Result<Config, Faults> {
-    let config = read(path)?;
-    let tickets = Tickets::new()
+    let reading = Reading::of_disk();
+    let config = read(path, &reading)?;
+    let tickets = Tickets::new(&[], wall())
         .map_err(|error| Faults::from(Diagnostic::anywhere(format!("the system gives no random bytes: {error}"))))?;
-    let snapshot =
-        compile(&config, &Lasting::new(1, files::raise_limit(), tickets), &Addresses::default(), None, now())?;
+    let lasting = Lasting::new(1, raise_limit(), tickets, 0);
+    let snapshot = compile(&config, &lasting, &Addresses::default(), None, &reading, now())?;
     for warning in snapshot.warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
         eprintln!("{}", config.sources.render(warning));
     }
     Ok(config)
 }
 
+/// The socket that the process was started with; its place is left to nobody.
+fn guards_socket() -> io::Result<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    if rustix::net::sockopt::socket_type(&socket)? != SocketType::SEQPACKET {
+        return Err(io::Error::other("the standard input is not its socket"));
+    }
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(socket)
+}
+
 fn now() -> Instant {
     Instant::now()
+}
+
+fn wall() -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }

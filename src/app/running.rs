@@ -8,7 +8,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::admin::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerCounts, Status, UpstreamStatus, server_families,
+    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerCounts, Status, UpstreamStatus, WorkerStatus,
+    server_families,
 };
 use crate::snapshot::Snapshot;
 use crate::telemetry::Expiry;
@@ -22,6 +23,7 @@ pub struct Running {
     /// What is served.
     pub snapshot: ArcSwap<Snapshot>,
     started: Instant,
+    restarts: u64,
     phase: AtomicU8,
     taken: Mutex<Taken>,
 }
@@ -34,13 +36,14 @@ struct Taken {
 }
 
 impl Running {
-    /// A process that begins to serve by `snapshot`.
+    /// A process that begins to serve by `snapshot`, the successor of `restarts` others.
     #[must_use]
-    pub fn new(config: PathBuf, snapshot: Arc<Snapshot>, started: Instant, at: SystemTime) -> Self {
+    pub fn new(config: PathBuf, snapshot: Arc<Snapshot>, started: Instant, at: SystemTime, restarts: u64) -> Self {
         Self {
             config,
             snapshot: ArcSwap::new(snapshot),
             started,
+            restarts,
             phase: AtomicU8::new(0),
             taken: Mutex::new(Taken { at, last_error: None }),
         }
@@ -93,6 +96,7 @@ impl Running {
             uptime_seconds: now.saturating_duration_since(self.started).as_secs(),
             generation: snapshot.generation,
             connections_limit: snapshot.listeners.first().map_or(0, |listener| listener.process_limit.into()),
+            worker: WorkerStatus { pid: std::process::id(), restarts: self.restarts },
             config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
             listeners: snapshot
                 .listeners
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn new_addresses_of_servers_do_not_hide_that_the_newest_config_was_refused() {
         let (now, wall) = now();
-        let running = Running::new("haechi.toml".into(), snapshot(1), now, wall);
+        let running = Running::new("haechi.toml".into(), snapshot(1), now, wall, 0);
         running.refuse("broken".to_owned());
         running.serve(snapshot(2));
         let status = running.status();

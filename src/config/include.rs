@@ -1,16 +1,16 @@
-//! Reads the main file and what it includes: the only place where the config meets the file system.
+//! Reads the main file and what it includes: the only place where the config meets files.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::model::Config;
 use super::parse;
 use crate::diagnostic::{Diagnostic, Faults, SourceFile, Spanned};
+use crate::reading::Reading;
 
 /// Reads a config from its main file; an error holds every fault of every file.
 pub fn load(path: &Path) -> Result<Config, Faults> {
-    let (config, faults) = scan(path)?;
+    let (config, faults) = scan(path, &Reading::of_disk())?;
     match Faults::new(config.sources.clone(), faults) {
         Some(faults) => Err(faults),
         None => Ok(config),
@@ -22,13 +22,13 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
 ///
 /// # Errors
 /// Where the main file cannot be read.
-pub fn scan(path: &Path) -> Result<(Config, Vec<Diagnostic>), Faults> {
-    let main = read(path).map_err(|error| Diagnostic::anywhere(unreadable(path, &error)))?;
+pub fn scan(path: &Path, reading: &Reading) -> Result<(Config, Vec<Diagnostic>), Faults> {
+    let main = read(path, reading).map_err(|error| Diagnostic::anywhere(unreadable(path, &error)))?;
     let mut files = vec![main];
     let mut faults = Vec::new();
     for pattern in parse::include_patterns(&files[0]) {
-        for found in expand(&files[0].folder, &pattern, &mut faults) {
-            include(&found, &pattern, &mut files, &mut faults);
+        for found in expand(reading, &files[0].folder, &pattern, &mut faults) {
+            include(reading, &found, &pattern, &mut files, &mut faults);
         }
     }
     let (config, more) = parse::parse_all(files);
@@ -37,15 +37,25 @@ pub fn scan(path: &Path) -> Result<(Config, Vec<Diagnostic>), Faults> {
 }
 
 /// Reads a file, shown by this path and resolved from where it really lies.
-fn read(path: &Path) -> io::Result<SourceFile> {
-    let mut text = String::new();
-    // One byte more than is allowed, so that `parse` sees that it is too large.
-    File::open(path)?.take(parse::LARGEST_FILE as u64 + 1).read_to_string(&mut text)?;
+fn read(path: &Path, reading: &Reading) -> io::Result<SourceFile> {
+    // What is too large is cut, maybe within a character; `parse` sees that it is.
+    let bytes = reading.file(path)?;
+    let text = match str::from_utf8(&bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) if bytes.len() > parse::LARGEST_FILE => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(fault) => return Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
+    };
     let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
     Ok(SourceFile { path: path.to_path_buf(), folder, text })
 }
 
-fn include(found: &Path, pattern: &Spanned<String>, files: &mut Vec<SourceFile>, faults: &mut Vec<Diagnostic>) {
+fn include(
+    reading: &Reading,
+    found: &Path,
+    pattern: &Spanned<String>,
+    files: &mut Vec<SourceFile>,
+    faults: &mut Vec<Diagnostic>,
+) {
     // Two patterns may find one file, and `*.toml` the main one.
     if files.iter().any(|file| file.location() == found) {
         return;
@@ -55,14 +65,14 @@ fn include(found: &Path, pattern: &Spanned<String>, files: &mut Vec<SourceFile>,
         (Ok(relative), Some(folder)) => folder.join(relative),
         _ => found.to_path_buf(),
     };
-    match read(found) {
+    match read(found, reading) {
         Ok(file) => files.push(SourceFile { path: shown, ..file }),
         Err(error) => faults.push(Diagnostic::error(pattern.span, unreadable(&shown, &error))),
     }
 }
 
 /// The files that a pattern means, sorted; `*` and `?` match within one name, not a leading dot.
-fn expand(folder: &Path, pattern: &Spanned<String>, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+fn expand(reading: &Reading, folder: &Path, pattern: &Spanned<String>, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut found = vec![folder.to_path_buf()];
     for component in Path::new(&pattern.value).components() {
         let name = component.as_os_str().to_string_lossy();
@@ -72,7 +82,7 @@ fn expand(folder: &Path, pattern: &Spanned<String>, faults: &mut Vec<Diagnostic>
         }
         let mut matching = Vec::new();
         for folder in found {
-            match entries(&folder, &name) {
+            match entries(reading, &folder, &name) {
                 Ok(entries) => matching.extend(entries),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => faults.push(Diagnostic::error(pattern.span, unreadable(&folder, &error))),
@@ -83,16 +93,10 @@ fn expand(folder: &Path, pattern: &Spanned<String>, faults: &mut Vec<Diagnostic>
     found
 }
 
-fn entries(folder: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if matches(pattern.as_bytes(), name.as_encoded_bytes()) {
-            entries.push(folder.join(name));
-        }
-    }
-    entries.sort_unstable();
-    Ok(entries)
+fn entries(reading: &Reading, folder: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+    let mut names = reading.names(folder)?;
+    names.retain(|name| matches(pattern.as_bytes(), name.as_encoded_bytes()));
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 /// Whether a name fits a pattern. One star is kept to come back to: a later one makes earlier ones final.
@@ -128,6 +132,8 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const MAIN: &str = "include = [\"sites/*.toml\"]\n[listener.http]\nbind = [\"127.0.0.1:0\"]\n";

@@ -59,7 +59,11 @@ const PROCESS: &[Key] = &[
         "\"500ms\"",
         "A thread that comes round this late, time after time, answers new requests with 503 until it has caught up",
     ),
-    Key::optional("user", Later, "The user that the worker runs as"),
+    Key::optional(
+        "user",
+        Text,
+        "The user that the worker runs as; left out: whoever starts haechi. Changed by an upgrade or a restart",
+    ),
     Key::default("handover_grace", Grace, "\"2s\"", "On stop: how long keep-alive connections are wound down first"),
     Key::default("shutdown_grace", Grace, "\"30s\"", "How long a drain may last"),
 ];

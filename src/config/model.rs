@@ -91,6 +91,8 @@ impl Config {
 pub struct Process {
     /// Worker threads; 0: one per core.
     pub workers: usize,
+    /// The user that the worker runs as; `None`: whoever starts haechi.
+    pub user: Option<Spanned<String>>,
     /// Open connections of all listeners; 0: by the files that the process may open.
     pub connections: u32,
     /// Exchanges under way at once; 0: as many as connections.

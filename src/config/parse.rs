@@ -18,6 +18,7 @@ use super::model::{AccessLog, AccessLogFormat, AccessLogTarget, Admin, Config, L
 use super::node::{Leaf, Node, Walk};
 use super::value;
 use crate::diagnostic::{Diagnostic, Faults, FileId, SourceFile, Sources, Span, Spanned};
+pub(super) use crate::reading::LARGEST_FILE;
 
 /// Reads a config from texts; the first is the main file, the others are those that it includes.
 pub fn parse(files: Vec<SourceFile>) -> Result<Config, Faults> {
@@ -87,9 +88,6 @@ fn note_syntax_errors(walk: &Walk<'_>, text: &str, errors: &[toml::de::Error]) {
     }
 }
 
-/// No config of people is near this.
-pub(super) const LARGEST_FILE: usize = 16 << 20;
-
 /// What holds where no file says anything.
 fn empty() -> Config {
     let faults = RefCell::default();
@@ -138,6 +136,7 @@ fn include_folders(root: &Node<'_>) -> Vec<PathBuf> {
 fn process(node: &Node<'_>) -> Process {
     Process {
         workers: node.number("workers"),
+        user: node.text("user"),
         connections: node.number("connections"),
         exchanges: node.number("exchanges"),
         lag: node.duration("lag"),

@@ -30,7 +30,7 @@ pub fn run(config: &Path) -> ExitCode {
     match prepare(config) {
         Ok(()) => {
             println!("{}", guide(config));
-            crate::app::run(config)
+            crate::guard::run(config, false)
         }
         Err(fault) => {
             eprintln!("error: {fault}");

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::reading::Reading;
+
 /// The body of refusals with one status.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
@@ -41,8 +43,8 @@ impl ErrorPage {
     ///
     /// # Errors
     /// [`PageFault`]
-    pub fn load(path: &Path) -> Result<Self, PageFault> {
-        let read = std::fs::read(path).map_err(|source| PageFault::Read { path: path.to_owned(), source })?;
+    pub fn load(path: &Path, reading: &Reading) -> Result<Self, PageFault> {
+        let read = reading.file(path).map_err(|source| PageFault::Read { path: path.to_owned(), source })?;
         if read.len() > MOST {
             return Err(PageFault::TooLarge(path.to_owned()));
         }
@@ -50,7 +52,7 @@ impl ErrorPage {
         if content_type.starts_with("text/") || content_type == "application/json" {
             content_type.push_str("; charset=utf-8");
         }
-        Ok(Self { content_type: content_type.into_bytes(), body: read.into() })
+        Ok(Self { content_type: content_type.into_bytes(), body: read })
     }
 }
 

@@ -31,6 +31,19 @@ pub fn bind(
     bind_all(address, threads, beside_ours).map_err(|source| BindFault { address, cause: Cause::of(&source), source })
 }
 
+/// As many sockets more for an address that this process listens on already.
+///
+/// # Errors
+/// [`BindFault`]
+pub fn join(address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindFault> {
+    let joined = (0..sockets).map(|_| {
+        let socket = bound(address, Sharing::Allowed)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    });
+    joined.collect::<io::Result<_>>().map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+}
+
 /// Whether one of two different addresses takes the other in.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let takes_in = one.ip().is_unspecified() != other.ip().is_unspecified();
@@ -153,6 +166,16 @@ mod tests {
         for socket in &sockets {
             assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+    }
+
+    #[test]
+    fn an_address_may_get_more_sockets() {
+        let mine = bind(address(ANY_PORT), 1, NONE).unwrap();
+        let at = mine[0].local_addr().unwrap();
+        let more = join(at, 2).unwrap();
+        drop(mine);
+        assert_eq!(more.iter().map(|socket| socket.local_addr().unwrap()).collect::<Vec<_>>(), [at; 2]);
+        TcpStream::connect(at).unwrap();
     }
 
     #[test]

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::Listener;
 use crate::config::{self, Protocols, TlsVersion};
 use crate::diagnostic::{Causes, Diagnostic, Severity, Span};
+use crate::reading::Reading;
 use crate::tls::certificate::Validity;
 use crate::tls::{
-    Authorities, ClientAuth, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store, StoreSpec,
-    Tickets, server_config,
+    Authorities, ClientAuth, Known, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store,
+    StoreSpec, Tickets, server_config,
 };
 use crate::upstream::{Outbound, Protocol, Upstream};
 
@@ -25,14 +28,16 @@ pub struct Secure {
 }
 
 /// Reads what a config names, and gathers every fault.
-pub(super) struct Certificates {
+pub(super) struct Certificates<'r> {
+    reading: &'r Reading,
+    known: &'r Known,
     faults: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
-impl Certificates {
-    pub(super) fn new() -> Self {
-        Self { faults: Vec::new(), warnings: Vec::new() }
+impl<'r> Certificates<'r> {
+    pub(super) fn new(reading: &'r Reading, known: &'r Known) -> Self {
+        Self { reading, known, faults: Vec::new(), warnings: Vec::new() }
     }
 
     /// Faults, and what is to be known though it is none.
@@ -79,7 +84,7 @@ impl Certificates {
             certificates: tls.certificates.iter().map(|pair| pair_of(&pair.value)).collect(),
             directory: tls.directory.as_ref().map(|directory| directory.value.clone()),
         };
-        let store = match Store::load(&spec, before) {
+        let store = match Store::load(&spec, before, self.known, self.reading) {
             Ok(store) => {
                 self.warn_of(&store, tls);
                 Some(Arc::new(store))
@@ -116,7 +121,7 @@ impl Certificates {
 
     fn client_auth(&mut self, tls: &config::Tls) -> Option<ClientAuth> {
         let Some(ca) = &tls.client_ca else { return Some(ClientAuth::None) };
-        match Authorities::load(&ca.value) {
+        match Authorities::load(&ca.value, self.reading) {
             Ok(authorities) => Some(match tls.client_auth {
                 config::ClientAuth::Required => ClientAuth::Required(authorities),
                 config::ClientAuth::Optional => ClientAuth::Optional(authorities),
@@ -147,14 +152,16 @@ impl Certificates {
             },
         };
         let before = before.and_then(|upstream| upstream.outbound.as_ref());
-        if let Some(before) = before.filter(|before| before.spec == spec && before.files == contents(&spec)) {
+        if let Some(before) =
+            before.filter(|before| before.spec == spec && before.files == contents(&spec, self.reading))
+        {
             return Some(before.clone());
         }
-        match OutboundTls::load(&spec) {
+        match OutboundTls::load(&spec, self.reading) {
             Ok(tls) => {
                 static NEXT: AtomicU64 = AtomicU64::new(1);
                 let number = NEXT.fetch_add(1, Relaxed);
-                Some(Outbound { number, tls: Arc::new(tls), files: contents(&spec), spec })
+                Some(Outbound { number, tls: Arc::new(tls), files: contents(&spec, self.reading), spec })
             }
             Err(fault) => {
                 let span = tls
@@ -173,9 +180,9 @@ impl Certificates {
 
 /// What the files of an outbound TLS hold now; a file that cannot be read has no contents, and
 /// loading says why.
-fn contents(spec: &OutboundSpec) -> Vec<Option<Vec<u8>>> {
+fn contents(spec: &OutboundSpec, reading: &Reading) -> Vec<Option<Bytes>> {
     let pair = spec.certificate.iter().flat_map(|pair| [&pair.cert, &pair.key]);
-    spec.ca.iter().chain(pair).map(|path: &PathBuf| std::fs::read(path).ok()).collect()
+    spec.ca.iter().chain(pair).map(|path: &PathBuf| reading.file(path).ok()).collect()
 }
 
 fn pair_of(pair: &config::CertificatePair) -> Pair {

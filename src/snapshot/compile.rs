@@ -17,11 +17,12 @@ use crate::handler::rewrite::{PathTemplate, Rewrite};
 use crate::handler::{Handler, static_files};
 use crate::head::FieldLine;
 use crate::message::HeaderRules;
+use crate::reading::Reading;
 use crate::router::{Router, SiteRoutes};
 use crate::upstream::discovery::Addresses;
 
-/// Makes objects of what was written. Files that the config names are read here: certificates, CAs,
-/// error pages, the folders of sites. `previous` is what runs: what did not change is taken over.
+/// Makes objects of what was written. Files that the config names are read here, by `reading`: certificates,
+/// CAs, error pages; the folders of sites are opened. `previous` is what runs: what did not change is taken over.
 ///
 /// # Errors
 /// Every fault at once; `previous` runs on.
@@ -30,9 +31,16 @@ pub fn compile(
     lasting: &Lasting,
     addresses: &Addresses,
     previous: Option<&Snapshot>,
+    reading: &Reading,
     now: Instant,
 ) -> Result<Snapshot, Faults> {
-    let mut compiler = Compiler { config, lasting, certificates: Certificates::new(), faults: Vec::new() };
+    let mut compiler = Compiler {
+        config,
+        lasting,
+        certificates: Certificates::new(reading, &lasting.known),
+        reading,
+        faults: Vec::new(),
+    };
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
@@ -51,7 +59,7 @@ pub fn compile(
     match Faults::new(config.sources.clone(), faults) {
         Some(faults) => Err(faults),
         None => Ok(Snapshot {
-            generation: previous.map_or(0, |snapshot| snapshot.generation) + 1,
+            generation: previous.map_or(lasting.generation, |snapshot| snapshot.generation) + 1,
             listeners,
             upstreams,
             warnings,
@@ -64,7 +72,8 @@ pub fn compile(
 struct Compiler<'c> {
     config: &'c Config,
     lasting: &'c Lasting,
-    certificates: Certificates,
+    certificates: Certificates<'c>,
+    reading: &'c Reading,
     faults: Vec<Diagnostic>,
 }
 
@@ -221,7 +230,7 @@ impl Compiler<'_> {
                     Matcher::Regex(_) => Vec::new(),
                 });
                 let opened = static_files::Root::open(files_spec(files, strip_prefix));
-                self.told(opened, files.root.span).map(Handler::Files)
+                opened.map_err(|fault| self.faults.push(root_fault(&fault, files.root.span))).ok().map(Handler::Files)
             }
             Action::Proxy(proxy) => {
                 let rewrite = match &proxy.rewrite {
@@ -262,7 +271,7 @@ impl Compiler<'_> {
     fn pages(&mut self, written: &[(u16, Spanned<std::path::PathBuf>)]) -> ErrorPages {
         let mut pages = ErrorPages::default();
         for (status, path) in written {
-            if let Some(page) = self.told(ErrorPage::load(&path.value), path.span) {
+            if let Some(page) = self.told(ErrorPage::load(&path.value, self.reading), path.span) {
                 pages.push(*status, page);
             }
         }
@@ -271,6 +280,20 @@ impl Compiler<'_> {
 
     fn told<T, E: std::error::Error>(&mut self, made: Result<T, E>, span: crate::diagnostic::Span) -> Option<T> {
         made.map_err(|fault| self.faults.push(Diagnostic::error(span, Causes(&fault).to_string()))).ok()
+    }
+}
+
+/// Of the files that a config names only these are opened by whoever serves.
+fn root_fault(fault: &static_files::OpenFault, span: crate::diagnostic::Span) -> Diagnostic {
+    let diagnostic = Diagnostic::error(span, Causes(fault).to_string());
+    match fault {
+        static_files::OpenFault::Folder { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            diagnostic.hint(format!(
+                "the worker runs as user {user}, who must be able to read the folder and to reach it through those above"
+            ))
+        }
+        _ => diagnostic,
     }
 }
 

@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 
 use super::{ListenerId, Snapshot};
 use crate::telemetry;
-use crate::tls::Tickets;
+use crate::tls::{Known, Tickets};
 use crate::upstream;
 
 /// State beside the snapshot: it belongs to the process. Control side only.
@@ -18,13 +18,17 @@ pub struct Lasting {
     pub threads: usize,
     /// How many files the process may open.
     pub files: u32,
+    /// The generation that was served before this process.
+    pub generation: u64,
     /// How many connections all listeners have.
     pub connections: Arc<CachePadded<AtomicU32>>,
     /// Health, counters and gates of servers.
     pub servers: upstream::Registry,
     /// Counters of listeners and sites.
     pub cells: Arc<telemetry::Registry>,
-    /// The keys of session tickets: a client resumes through a reload.
+    /// Certificates that a worker before this one has checked.
+    pub known: Known,
+    /// The keys of session tickets: a client resumes through a reload and a crash.
     pub tickets: Tickets,
     listeners: Mutex<HashMap<Arc<str>, Numbered>>,
 }
@@ -36,15 +40,17 @@ struct Numbered {
 }
 
 impl Lasting {
-    /// Nothing is known yet.
+    /// Nothing is known yet but which generation was served last, before this process.
     #[must_use]
-    pub fn new(threads: usize, files: u32, tickets: Tickets) -> Self {
+    pub fn new(threads: usize, files: u32, tickets: Tickets, generation: u64) -> Self {
         Self {
             threads,
             files,
+            generation,
             connections: Arc::default(),
             servers: upstream::Registry::new(threads),
             cells: Arc::new(telemetry::Registry::new(threads)),
+            known: Known::default(),
             tickets,
             listeners: Mutex::default(),
         }

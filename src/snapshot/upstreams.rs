@@ -33,7 +33,7 @@ pub(super) fn upstream(
     written: &config::Upstream,
     lasting: &Lasting,
     addresses: &Addresses,
-    certificates: &mut Certificates,
+    certificates: &mut Certificates<'_>,
     previous: Option<&Snapshot>,
     now: Instant,
 ) -> Upstream {
@@ -134,7 +134,7 @@ mod tests {
     fn other_tls_is_another_recipe_even_where_it_lies_in_the_same_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("haechi.toml");
-        let lasting = Lasting::new(1, 1024, Tickets::new().unwrap());
+        let lasting = Lasting::new(1, 1024, Tickets::new(&[], std::time::SystemTime::now()).unwrap(), 0);
         let mut recipes = Vec::new();
         for at in 0..20 {
             let text = format!(
@@ -144,7 +144,15 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let config = config::load(&path).unwrap();
             // What was compiled before is gone, and its memory is used again.
-            let snapshot = compile(&config, &lasting, &Addresses::default(), None, Instant::now()).unwrap();
+            let snapshot = compile(
+                &config,
+                &lasting,
+                &Addresses::default(),
+                None,
+                &crate::reading::Reading::of_disk(),
+                Instant::now(),
+            )
+            .unwrap();
             recipes.push(snapshot.upstreams[0].recipe);
         }
         recipes.sort_unstable();

@@ -5,7 +5,9 @@
 //! and when that is full too, lines are dropped and counted. So a log that cannot be written, a full
 //! disk or a pipe that nobody reads, never holds up an exchange.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,7 @@ use thiserror::Error;
 
 use super::access_format::Format;
 use super::access_record::Record;
-use super::access_writer::{Output, Writer};
+use super::access_writer::{self, Output, Writer};
 use super::stamp::Stamp;
 use super::{Counter, PerThread, ThreadId};
 
@@ -35,28 +37,27 @@ pub struct AccessLog {
     ended: Mutex<Receiver<()>>,
 }
 
-/// Where the lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// The standard output.
-    Stdout,
-    /// A file, made where there is none, appended to.
-    File(PathBuf),
-}
-
-/// A destination that could be opened, in wait for [`AccessLog::switch`].
+/// A destination that is open, in wait for [`AccessLog::switch`].
 #[derive(Debug)]
 pub struct Opened {
     output: Output,
     format: Format,
 }
 
-/// Why a destination could not be opened.
+/// Why the access log's file could not be opened.
 #[derive(Debug, Error)]
-#[error("access log `{path}` cannot be opened")]
+#[error("access log `{}` cannot be opened", path.display())]
 pub struct OpenFault {
-    path: String,
+    path: PathBuf,
     source: io::Error,
+}
+
+/// Opens the access log's file to append to; made where there is none.
+///
+/// # Errors
+/// When it can be neither opened nor made.
+pub fn open_file(path: &Path) -> Result<File, OpenFault> {
+    access_writer::open_file(path).map_err(|source| OpenFault { path: path.to_owned(), source })
 }
 
 /// What became of the lines.
@@ -102,12 +103,6 @@ impl AccessLog {
         };
         self.order(|orders| orders.output = Some(output));
         self.shared.format.store(format, Relaxed);
-    }
-
-    /// Opens the file anew under its name, after it was rotated. Where that fails the old one is
-    /// kept and a warning says so.
-    pub fn reopen(&self) {
-        self.order(|orders| orders.reopen = true);
     }
 
     /// The end of the log that this thread writes to. One a thread: its counters have one writer.
@@ -158,17 +153,20 @@ impl Drop for AccessLog {
 }
 
 impl Opened {
-    /// Opens the destination; nothing is written to it before [`AccessLog::switch`].
+    /// The standard output.
     ///
     /// # Errors
-    /// When the file can be neither opened nor made.
-    pub fn open(to: Destination, format: Format) -> Result<Self, OpenFault> {
-        let path = match &to {
-            Destination::Stdout => "stdout".to_owned(),
-            Destination::File(path) => path.display().to_string(),
-        };
-        let output = Output::open(to).map_err(|source| OpenFault { path, source })?;
-        Ok(Self { output, format })
+    /// When there is none, or no file descriptor left.
+    pub fn stdout(format: Format) -> io::Result<Self> {
+        Self::file(File::from(io::stdout().as_fd().try_clone_to_owned()?), format)
+    }
+
+    /// A file, a FIFO or a device that is open to append to.
+    ///
+    /// # Errors
+    /// When the system does not say what it is.
+    pub fn file(file: File, format: Format) -> io::Result<Self> {
+        Ok(Self { output: Output::new(file)?, format })
     }
 }
 
@@ -262,8 +260,6 @@ struct LineCells {
 pub(super) struct Orders {
     /// Write there from now on; `Some(None)`: nowhere.
     pub(super) output: Option<Option<Output>>,
-    /// Open the file anew.
-    pub(super) reopen: bool,
     /// Write what is queued and end, not later than this.
     pub(super) finish_by: Option<Instant>,
 }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::access_log::{Batch, Destination, Message, Shared};
+use super::access_log::{Batch, Message, Shared};
 
 /// How long a blocked output is waited for before the writer looks at its orders again.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -54,17 +54,12 @@ impl Writer {
 
     fn take_orders(&mut self) {
         let mut orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let (output, reopen, finish_by) = (orders.output.take(), std::mem::take(&mut orders.reopen), orders.finish_by);
+        let (output, finish_by) = (orders.output.take(), orders.finish_by);
         drop(orders);
         self.finish_by = finish_by;
         if let Some(output) = output {
             self.output = output;
             self.failing = false;
-        } else if reopen && let Some(output) = &mut self.output {
-            match output.reopened() {
-                Ok(new) => *output = new,
-                Err(error) => tracing::warn!(%error, "access log cannot be reopened, the old file is kept"),
-            }
         }
     }
 
@@ -120,8 +115,6 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Output {
     file: File,
-    /// What to open at a reopen; the standard output has none.
-    path: Option<PathBuf>,
     /// Regular files never block in the sense of poll; what does is written in small pieces.
     may_block: bool,
     /// The last byte written did not end its line.
@@ -129,20 +122,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn open(to: Destination) -> io::Result<Self> {
-        let (file, path) = match to {
-            Destination::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
-            Destination::File(path) => (open_file(&path)?, Some(path)),
-        };
+    pub(super) fn new(file: File) -> io::Result<Self> {
         let may_block = !file.metadata()?.is_file();
-        Ok(Self { file, path, may_block, torn: false })
-    }
-
-    fn reopened(&self) -> io::Result<Self> {
-        match &self.path {
-            Some(path) => Self::open(Destination::File(path.clone())),
-            None => Self::open(Destination::Stdout),
-        }
+        Ok(Self { file, may_block, torn: false })
     }
 
     /// Writes some of it, `Ok(0)` where the output took nothing within [`LOOK_AGAIN`].
@@ -162,7 +144,7 @@ impl Output {
     }
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
     // A FIFO without a reader can only be opened for both ways; nothing here may wait for one.
     let is_fifo = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

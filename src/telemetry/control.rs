@@ -39,9 +39,10 @@ impl Control {
     /// Of each listener's certificates this many stand on the page, those that end first.
     pub const CERTIFICATES_MAX: usize = 1_000;
 
-    /// Metrics of a process that runs since `started` and has no config yet.
+    /// Metrics of a process that runs since `started`, the successor of `restarts` others, and has no
+    /// config yet.
     #[must_use]
-    pub fn new(started: SystemTime) -> Self {
+    pub fn new(started: SystemTime, restarts: u64) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
             for family in [&names::BUILD_INFO, &names::START_TIME, &names::CONFIG_GENERATION] {
@@ -51,6 +52,8 @@ impl Control {
                 describe_gauge!(family.name, family.help);
             }
             describe_counter!(names::CONFIG_RELOADS.name, names::CONFIG_RELOADS.help);
+            describe_counter!(names::WORKER_RESTARTS.name, names::WORKER_RESTARTS.help);
+            counter!(names::WORKER_RESTARTS.name).absolute(restarts);
             gauge!(names::BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             gauge!(names::START_TIME.name).set(since_1970(started));
             Self {
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_refused_config_is_seen_and_a_taken_one_clears_it() {
-        let control = Control::new(UNIX_EPOCH + Duration::from_secs(5));
+        let control = Control::new(UNIX_EPOCH + Duration::from_secs(5), 0);
         control.serves(1);
         control.config_taken(UNIX_EPOCH + Duration::from_secs(9));
         control.config_refused();
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_page_holds_the_certificates_that_end_first() {
-        let control = Control::new(UNIX_EPOCH);
+        let control = Control::new(UNIX_EPOCH, 0);
         let expiries = |count: i64| (0..count).map(|n| Expiry { name: format!("{n}.example"), at_seconds: 9_000 - n });
         control.set_certificates([("https".into(), expiries(1_500).collect())]);
         let name = names::CERTIFICATE_EXPIRY.name;
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn two_certificates_of_one_name_are_one_series() {
-        let control = Control::new(UNIX_EPOCH);
+        let control = Control::new(UNIX_EPOCH, 0);
         let twins = [9, 7].map(|at_seconds| Expiry { name: "a.example".into(), at_seconds });
         control.set_certificates([("https".into(), twins.into())]);
         assert_eq!(value(&control, names::CERTIFICATE_EXPIRY.name, &["https", "a.example"]), Some(7.0));

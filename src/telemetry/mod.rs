@@ -21,7 +21,7 @@ mod site_cells;
 mod stamp;
 
 pub use access_format::Format;
-pub use access_log::{AccessLog, Destination, LineCounts, OpenFault, Opened, ThreadLog};
+pub use access_log::{AccessLog, LineCounts, OpenFault, Opened, ThreadLog, open_file};
 pub use access_record::{Record, TlsPart, UpstreamPart};
 pub use control::{Control, Expiry};
 pub use counter::Counter;

@@ -63,6 +63,7 @@ table! {
     CONFIG_LAST_OK_TIME: Gauge "haechi_config_last_reload_success_timestamp_seconds" [] "When a config was taken last, in seconds since 1970.";
     CERTIFICATE_EXPIRY: Gauge "haechi_certificate_expiry_timestamp_seconds" ["listener", "name"] "When a certificate ends, in seconds since 1970; of each listener the soonest.";
     CERTIFICATE_EARLIEST: Gauge "haechi_certificate_earliest_expiry_timestamp_seconds" ["listener"] "When the first of a listener's certificates ends, in seconds since 1970.";
+    WORKER_RESTARTS: Counter "haechi_worker_restarts_total" [] "Workers that died or hung and were replaced.";
     LOG_LINES: Counter "haechi_access_log_lines_total" [] "Access log lines handed to the writer.";
     LOG_DROPPED: Counter "haechi_access_log_dropped_lines_total" ["reason"] "Access log lines that were not written, by reason.";
 

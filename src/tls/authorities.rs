@@ -6,6 +6,7 @@ use rustls::RootCertStore;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::certificate::{LoadFault, parse_certificates, read};
+use crate::reading::Reading;
 
 /// The roots in one PEM file.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ impl Authorities {
     ///
     /// # Errors
     /// [`LoadFault`], also when only one of them cannot be used.
-    pub fn load(path: &Path) -> Result<Self, LoadFault> {
-        let text = read(path)?;
+    pub fn load(path: &Path, reading: &Reading) -> Result<Self, LoadFault> {
+        let text = read(path, reading)?;
         let mut roots = RootCertStore::empty();
         for certificate in parse_certificates(path, &text)? {
             roots

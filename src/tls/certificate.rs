@@ -1,13 +1,14 @@
 //! One certificate chain with its key, read from PEM files.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    collections::HashMap,
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use rustls::{
     Error, InconsistentKeys, SignatureAlgorithm,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
@@ -15,6 +16,10 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::control::KnownCertificate;
+use crate::diagnostic::Causes;
+use crate::reading::Reading;
 
 /// Where a chain and its key are; both may be in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +30,38 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
-/// A certificate that is ready to be shown.
+/// A certificate that may be shown.
+///
+/// One that another process has checked is parsed when it is first shown: a worker that takes over
+/// must not spend its first half second on thousands that nobody asks for.
 #[derive(Debug)]
 pub struct Certificate {
     pair: Pair,
     content_hash: u128,
-    certified: Arc<CertifiedKey>,
     names: Vec<String>,
     not_before: SystemTime,
     not_after: SystemTime,
+    is_rsa: bool,
+    certified: OnceLock<Arc<CertifiedKey>>,
+    /// Of one that is not parsed yet.
+    text: Option<PairText>,
+}
+
+/// Certificates that another process has checked, by their file.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<PathBuf, KnownCertificate>);
+
+impl Known {
+    /// These are known.
+    #[must_use]
+    pub fn new(certificates: Vec<KnownCertificate>) -> Self {
+        Self(certificates.into_iter().map(|known| (PathBuf::from(&known.cert), known)).collect())
+    }
+
+    /// What is known of a pair that holds this text.
+    pub(super) fn find(&self, pair: &Pair, text: &PairText) -> Option<&KnownCertificate> {
+        self.0.get(&pair.cert).filter(|known| known.key == *pair.key && known.hash == text.hash)
+    }
 }
 
 /// Why a file cannot be used.
@@ -150,19 +178,25 @@ pub enum Validity {
 }
 
 /// More than any chain or bundle of authorities takes; it stops a wrong path from filling memory.
-const FILE_LIMIT_BYTES: u64 = 4 << 20;
+const FILE_LIMIT_BYTES: usize = 4 << 20;
 
-/// The text of a pair's files.
+/// The text of a pair's files, a key among it: nothing of it is shown.
 pub(super) struct PairText {
-    cert: Vec<u8>,
-    key: Vec<u8>,
+    cert: Bytes,
+    key: Bytes,
     /// Changes when either file does.
     pub(super) hash: u128,
 }
 
+impl std::fmt::Debug for PairText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PairText").finish_non_exhaustive()
+    }
+}
+
 impl PairText {
-    pub(super) fn read(pair: &Pair) -> Result<Self, LoadFault> {
-        let (cert, key) = (read(&pair.cert)?, read(&pair.key)?);
+    pub(super) fn read(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
+        let (cert, key) = (read(&pair.cert, reading)?, read(&pair.key, reading)?);
         let mut hash = Xxh3Default::new();
         hash.update(&(cert.len() as u64).to_le_bytes());
         hash.update(&cert);
@@ -177,8 +211,8 @@ impl Certificate {
     /// # Errors
     /// [`LoadFault`]. A certificate out of its dates is no fault, see [`Certificate::validity`]:
     /// a client may still take it, and a start that fails helps nobody.
-    pub fn load(pair: &Pair) -> Result<Self, LoadFault> {
-        Self::parse(pair, &PairText::read(pair)?)
+    pub fn load(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
+        Self::parse(pair, &PairText::read(pair, reading)?)
     }
 
     pub(super) fn parse(pair: &Pair, text: &PairText) -> Result<Self, LoadFault> {
@@ -207,8 +241,39 @@ impl Certificate {
             }
             Err(source) => return Err(LoadFault::Certificate { path: path(), source: source.into() }),
         }
+        let is_rsa = certified.key.algorithm() == SignatureAlgorithm::RSA;
         let (pair, content_hash) = (pair.clone(), text.hash);
-        Ok(Self { pair, content_hash, certified: Arc::new(certified), names, not_before, not_after })
+        let certified = OnceLock::from(Arc::new(certified));
+        Ok(Self { pair, content_hash, names, not_before, not_after, is_rsa, certified, text: None })
+    }
+
+    /// One that another process has checked, to be parsed when it is shown.
+    pub(super) fn unparsed(pair: &Pair, text: PairText, known: &KnownCertificate) -> Self {
+        Self {
+            pair: pair.clone(),
+            content_hash: text.hash,
+            names: known.names.clone(),
+            not_before: UNIX_EPOCH + Duration::from_secs(known.not_before),
+            not_after: UNIX_EPOCH + Duration::from_secs(known.not_after),
+            is_rsa: known.is_rsa,
+            certified: OnceLock::new(),
+            text: Some(text),
+        }
+    }
+
+    /// What another process need not check again.
+    #[must_use]
+    pub fn known(&self) -> KnownCertificate {
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        KnownCertificate {
+            cert: self.pair.cert.clone().into(),
+            key: self.pair.key.clone().into(),
+            hash: self.content_hash,
+            names: self.names.clone(),
+            not_before: seconds(self.not_before),
+            not_after: seconds(self.not_after),
+            is_rsa: self.is_rsa,
+        }
     }
 
     /// The files that it comes from.
@@ -242,10 +307,18 @@ impl Certificate {
         }
     }
 
-    /// What a handshake needs of it.
+    /// What a handshake needs of it; `None` where it was checked by another process and cannot be
+    /// parsed by this one.
     #[must_use]
-    pub fn certified(&self) -> &Arc<CertifiedKey> {
-        &self.certified
+    pub fn certified(&self) -> Option<Arc<CertifiedKey>> {
+        if let Some(certified) = self.certified.get() {
+            return Some(Arc::clone(certified));
+        }
+        let parsed = Self::parse(&self.pair, self.text.as_ref()?)
+            .inspect_err(|fault| tracing::error!("a certificate cannot be shown: {}", Causes(fault)))
+            .ok()?;
+        let certified = parsed.certified.into_inner()?;
+        Some(Arc::clone(self.certified.get_or_init(|| certified)))
     }
 
     pub(super) fn is_of(&self, pair: &Pair, hash: u128) -> bool {
@@ -253,7 +326,7 @@ impl Certificate {
     }
 
     pub(super) fn is_rsa(&self) -> bool {
-        self.certified.key.algorithm() == SignatureAlgorithm::RSA
+        self.is_rsa
     }
 }
 
@@ -279,12 +352,9 @@ pub(super) fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'stati
     })
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
-    let unreadable = |source| LoadFault::Unreadable { path: path.to_owned(), source };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if length as u64 > FILE_LIMIT_BYTES {
+pub(super) fn read(path: &Path, reading: &Reading) -> Result<Bytes, LoadFault> {
+    let text = reading.file(path).map_err(|source| LoadFault::Unreadable { path: path.to_owned(), source })?;
+    if text.len() > FILE_LIMIT_BYTES {
         return Err(LoadFault::TooLarge { path: path.to_owned() });
     }
     Ok(text)
@@ -321,9 +391,9 @@ mod tests {
     fn a_pair_is_read_with_its_names_and_dates() {
         let folder = new_folder();
         let pair = Authority::new("ca").server(&["B.example", "*.b.example"]).write(&folder, "b");
-        let certificate = Certificate::load(&pair).unwrap();
+        let certificate = Certificate::load(&pair, &Reading::of_disk()).unwrap();
         assert_eq!(certificate.names(), ["b.example", "*.b.example"]);
-        assert_eq!(certificate.certified().cert.len(), 1);
+        assert_eq!(certificate.certified().unwrap().cert.len(), 1);
         let now = SystemTime::now();
         assert_eq!(certificate.validity(now), Validity::Valid);
         assert_eq!(certificate.validity(certificate.not_after() + Duration::from_secs(1)), Validity::Expired);
@@ -331,10 +401,28 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_known_is_parsed_when_it_is_shown() {
+        let folder = new_folder();
+        let pair = Authority::new("ca").server(&["b.example"]).write(&folder, "b");
+        let text = || PairText::read(&pair, &Reading::of_disk()).unwrap();
+        let checked = Certificate::parse(&pair, &text()).unwrap();
+        let known = Known::new(vec![checked.known()]);
+        let later = Certificate::unparsed(&pair, text(), known.find(&pair, &text()).unwrap());
+        assert_eq!((later.names(), later.validity(SystemTime::now())), (checked.names(), Validity::Valid));
+        assert_eq!((later.known(), later.is_rsa()), (checked.known(), checked.is_rsa()));
+        assert!(later.certified.get().is_none());
+        assert_eq!(later.certified().unwrap().cert, checked.certified().unwrap().cert);
+        assert!(Arc::ptr_eq(&later.certified().unwrap(), &later.certified().unwrap()), "parsed once");
+
+        fs::write(&pair.key, "another").unwrap();
+        assert!(known.find(&pair, &text()).is_none(), "what changed is checked anew");
+    }
+
+    #[test]
     fn a_common_name_counts_where_there_is_no_alternative_name() {
         let folder = new_folder();
         let pair = Authority::new("ca").named("Old.example").write(&folder, "old");
-        assert_eq!(Certificate::load(&pair).unwrap().names(), ["old.example"]);
+        assert_eq!(Certificate::load(&pair, &Reading::of_disk()).unwrap().names(), ["old.example"]);
     }
 
     #[test]
@@ -349,7 +437,8 @@ mod tests {
             path
         };
         let fault = |cert: &Path, key: &Path| {
-            let fault = Certificate::load(&Pair { cert: cert.into(), key: key.into() }).unwrap_err();
+            let fault =
+                Certificate::load(&Pair { cert: cert.into(), key: key.into() }, &Reading::of_disk()).unwrap_err();
             message(&fault, &folder)
         };
         assert_eq!(fault(&folder.path().join("none"), &good.key), "`none` cannot be read");
@@ -371,7 +460,7 @@ mod tests {
         assert_eq!(fault(&junk, &good.key), "`junk` holds a certificate that cannot be used");
         let odd = file("odd", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
         assert_eq!(fault(&good.cert, &odd), "the private key in `odd` cannot be used");
-        let huge = file("huge", &"x".repeat(usize::try_from(FILE_LIMIT_BYTES).unwrap() + 1));
+        let huge = file("huge", &"x".repeat(FILE_LIMIT_BYTES + 1));
         assert!(fault(&huge, &good.key).starts_with("`huge` is larger than"));
         assert!(fault(folder.path(), &good.key).ends_with("cannot be read"));
     }
@@ -382,6 +471,6 @@ mod tests {
         let pair = Authority::new("ca").server(&["a"]).write(&folder, "a");
         let both = folder.path().join("both.pem");
         fs::write(&both, [fs::read(&pair.key).unwrap(), fs::read(&pair.cert).unwrap()].concat()).unwrap();
-        assert!(Certificate::load(&Pair { cert: both.clone(), key: both }).is_ok());
+        assert!(Certificate::load(&Pair { cert: both.clone(), key: both }, &Reading::of_disk()).is_ok());
     }
 }

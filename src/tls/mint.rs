@@ -80,7 +80,7 @@ mod tests {
         for _ in 0..2 {
             mint(&pair.cert, &pair.key).unwrap();
         }
-        let certificate = Certificate::load(&pair).unwrap();
+        let certificate = Certificate::load(&pair, &crate::reading::Reading::of_disk()).unwrap();
         assert_eq!(certificate.names(), ["localhost"]);
         assert_eq!(certificate.validity(SystemTime::now()), Validity::Valid);
         assert_eq!(fs::metadata(&pair.key).unwrap().permissions().mode() & 0o777, 0o600);

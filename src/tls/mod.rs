@@ -26,14 +26,14 @@ pub mod tickets;
 mod subject;
 
 pub use authorities::Authorities;
-pub use certificate::{Certificate, LoadFault, Pair};
+pub use certificate::{Certificate, Known, LoadFault, Pair};
 pub use facts::facts;
 pub use failure::HandshakeFailure;
 pub use mint::{MintFault, mint};
 pub use outbound::{OutboundFault, OutboundSpec, OutboundTls};
 pub use policy::{ClientAuth, MinVersion, PolicyFault, ServerPolicy, server_config};
 pub use store::{Store, StoreSpec};
-pub use tickets::Tickets;
+pub use tickets::{TicketFault, Tickets};
 
 /// The cryptography of every config: aws-lc-rs, with the post-quantum hybrid X25519MLKEM768 as the
 /// first choice of key exchange.

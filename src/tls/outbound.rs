@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use super::{Authorities, Certificate, LoadFault, Pair};
+use crate::reading::Reading;
 
 /// How an upstream is reached by TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,9 +60,9 @@ impl OutboundTls {
     ///
     /// # Errors
     /// The first [`OutboundFault`].
-    pub fn load(spec: &OutboundSpec) -> Result<Self, OutboundFault> {
+    pub fn load(spec: &OutboundSpec, reading: &Reading) -> Result<Self, OutboundFault> {
         let roots = match &spec.ca {
-            Some(path) => Arc::clone(Authorities::load(path)?.roots()),
+            Some(path) => Arc::clone(Authorities::load(path, reading)?.roots()),
             None => Arc::new(system_roots()?),
         };
         let builder = ClientConfig::builder_with_provider(super::provider())
@@ -70,10 +71,10 @@ impl OutboundTls {
             .with_root_certificates(roots);
         let mut config = match &spec.certificate {
             Some(pair) => {
-                let certificate = Certificate::load(pair)?;
-                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(Arc::clone(
-                    certificate.certified(),
-                ))))
+                let certificate = Certificate::load(pair, reading)?;
+                let certified =
+                    certificate.certified().ok_or(OutboundFault::Config(rustls::Error::NoCertificatesPresented))?;
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
             }
             None => builder.with_no_client_auth(),
         };
@@ -137,16 +138,20 @@ mod tests {
         let ca = folder.path().join("ca.pem");
         fs::write(&ca, Authority::new("ca").pem()).unwrap();
         let spec = OutboundSpec { ca: Some(ca), ..OutboundSpec::default() };
-        let named =
-            OutboundTls::load(&OutboundSpec { server_name: Some("was.internal".into()), ..spec.clone() }).unwrap();
-        let unnamed = OutboundTls::load(&spec).unwrap();
+        let named = OutboundTls::load(
+            &OutboundSpec { server_name: Some("was.internal".into()), ..spec.clone() },
+            &Reading::of_disk(),
+        )
+        .unwrap();
+        let unnamed = OutboundTls::load(&spec, &Reading::of_disk()).unwrap();
         assert_eq!(named.server_name("10.0.0.1").unwrap().to_str(), "was.internal");
         for host in ["10.0.0.1", "was1.internal", "::1"] {
             assert_eq!(unnamed.server_name(host).unwrap().to_str(), host);
         }
         assert_eq!(unnamed.server_name("[::1]").unwrap().to_str(), "::1");
         assert_eq!(unnamed.server_name("a b").unwrap_err().to_string(), "`a b` is not a server name");
-        let fault = OutboundTls::load(&OutboundSpec { server_name: Some("-".into()), ..spec }).unwrap_err();
+        let fault = OutboundTls::load(&OutboundSpec { server_name: Some("-".into()), ..spec }, &Reading::of_disk())
+            .unwrap_err();
         assert_eq!(fault.to_string(), "`-` is not a server name");
     }
 
@@ -154,8 +159,11 @@ mod tests {
     fn files_that_cannot_be_used_are_named() {
         let folder = new_folder();
         let missing = folder.path().join("ca.pem");
-        let fault =
-            OutboundTls::load(&OutboundSpec { ca: Some(missing.clone()), ..OutboundSpec::default() }).unwrap_err();
+        let fault = OutboundTls::load(
+            &OutboundSpec { ca: Some(missing.clone()), ..OutboundSpec::default() },
+            &Reading::of_disk(),
+        )
+        .unwrap_err();
         assert_eq!(fault.to_string(), format!("`{}` cannot be read", missing.display()));
     }
 }

@@ -1,13 +1,13 @@
 //! The certificates of a listener, found by the name that the client asks for.
 //!
 //! Every pair is read and checked when the store is made, so that a start or `haechi check` tells
-//! every fault. Reading them lazily would save little: 5,000 pairs take two cores 0.1 s with P-256
-//! keys and 0.5 s with RSA-2048. A reload takes over what did not change, by a hash of the files,
-//! and takes 0.05 s. A handshake asks two hash maps and clones one `Arc`.
+//! every fault: 5,000 pairs take two cores 0.1 s with P-256 keys and 0.5 s with RSA-2048. A reload takes
+//! over what did not change, by a hash of the files; so does a worker that follows one that died, and
+//! parses what is asked for. A handshake asks two hash maps and clones one `Arc`.
 
 use std::{
     collections::HashMap,
-    fs, io,
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -18,7 +18,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::certificate::{Certificate, LoadFault, Pair, PairText};
+use super::certificate::{Certificate, Known, LoadFault, Pair, PairText};
+use crate::reading::{Reading, with_extension};
 
 /// Which certificates a listener shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,20 +52,26 @@ const MIN_SHARE: usize = 64;
 type Twins = Vec<Arc<Certificate>>;
 
 impl Store {
-    /// Reads every pair; of `previous`, the store of the snapshot before, unchanged ones are kept.
+    /// Reads every pair; of `previous`, the store of the snapshot before, unchanged ones are kept, and
+    /// those that are `known` are parsed when they are shown.
     ///
     /// # Errors
     /// Every fault of every file.
-    pub fn load(spec: &StoreSpec, previous: Option<&Self>) -> Result<Self, Vec<LoadFault>> {
+    pub fn load(
+        spec: &StoreSpec,
+        previous: Option<&Self>,
+        known: &Known,
+        reading: &Reading,
+    ) -> Result<Self, Vec<LoadFault>> {
         let mut faults = Vec::new();
         let mut pairs = spec.certificates.clone();
         if let Some(directory) = &spec.directory {
-            for pair in pairs_in(directory) {
+            for pair in pairs_in(directory, reading) {
                 pair.map_or_else(|fault| faults.push(fault), |pair| pairs.push(pair));
             }
         }
         let mut certificates = Vec::with_capacity(pairs.len());
-        for loaded in load_all(&pairs, previous) {
+        for loaded in load_all(&pairs, previous, known, reading) {
             loaded.map_or_else(|fault| faults.push(fault), |certificate| certificates.push(certificate));
         }
         if certificates.is_empty() && faults.is_empty() {
@@ -112,8 +119,10 @@ impl Store {
 impl ResolvesServerCert for Store {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
-        let fits = |certificate: &Certificate| certificate.certified().key.choose_scheme(schemes).is_some();
-        self.find(hello.server_name(), fits).map(|certificate| Arc::clone(certificate.certified()))
+        let fits = |certificate: &Certificate| {
+            certificate.certified().is_some_and(|certified| certified.key.choose_scheme(schemes).is_some())
+        };
+        self.find(hello.server_name(), fits).and_then(|certificate| certificate.certified())
     }
 }
 
@@ -126,42 +135,43 @@ fn default_twins(certificates: &[Arc<Certificate>]) -> Twins {
 }
 
 /// In the order of their names.
-fn pairs_in(directory: &Path) -> Vec<Result<Pair, LoadFault>> {
-    let mut certs = match crt_files(directory) {
-        Ok(certs) => certs,
+fn pairs_in(directory: &Path, reading: &Reading) -> Vec<Result<Pair, LoadFault>> {
+    let names = match reading.names(directory) {
+        Ok(names) => names,
         Err(source) => return vec![Err(LoadFault::Unreadable { path: directory.to_owned(), source })],
     };
-    certs.sort();
     let pair = |cert: PathBuf| {
         let key = cert.with_extension("key");
-        if key.exists() { Ok(Pair { cert, key }) } else { Err(LoadFault::Lonely { cert, key }) }
-    };
-    certs.into_iter().map(pair).collect()
-}
-
-fn crt_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "crt") {
-            files.push(path);
+        let is_there = |key: &OsStr| names.binary_search_by(|name| name.as_os_str().cmp(key)).is_ok();
+        if key.file_name().is_some_and(is_there) {
+            Ok(Pair { cert, key })
+        } else {
+            Err(LoadFault::Lonely { cert, key })
         }
-    }
-    Ok(files)
+    };
+    with_extension(directory, &names, "crt").into_iter().map(pair).collect()
 }
 
 /// Thousands of pairs are a second's work for one core, so the cores share it.
-fn load_all(pairs: &[Pair], previous: Option<&Store>) -> Vec<Result<Arc<Certificate>, LoadFault>> {
-    let known: HashMap<&Path, &Arc<Certificate>> = previous
+fn load_all(
+    pairs: &[Pair],
+    previous: Option<&Store>,
+    known: &Known,
+    reading: &Reading,
+) -> Vec<Result<Arc<Certificate>, LoadFault>> {
+    let before: HashMap<&Path, &Arc<Certificate>> = previous
         .iter()
         .flat_map(|store| &store.certificates)
         .map(|certificate| (certificate.pair().cert.as_path(), certificate))
         .collect();
     let load = |pair: &Pair| {
-        let text = PairText::read(pair)?;
-        match known.get(pair.cert.as_path()) {
-            Some(certificate) if certificate.is_of(pair, text.hash) => Ok(Arc::clone(certificate)),
-            _ => Certificate::parse(pair, &text).map(Arc::new),
+        let text = PairText::read(pair, reading)?;
+        if let Some(certificate) = before.get(pair.cert.as_path()).filter(|before| before.is_of(pair, text.hash)) {
+            return Ok(Arc::clone(certificate));
+        }
+        match known.find(pair, &text) {
+            Some(known) => Ok(Arc::new(Certificate::unparsed(pair, text, known))),
+            None => Certificate::parse(pair, &text).map(Arc::new),
         }
     };
     let share = pairs.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(MIN_SHARE);

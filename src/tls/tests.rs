@@ -1,5 +1,6 @@
 //! Handshakes in memory: real clients against real configs.
 
+use std::time::SystemTime;
 use std::{
     fs,
     io::{Read, Write},
@@ -18,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::net::{Socket, Stream, TlsFacts};
+use crate::reading::Reading;
 
 pub(crate) mod minted;
 
@@ -39,8 +41,11 @@ impl Gate {
             .enumerate()
             .map(|(at, names)| authority.server(names).write(&folder, &at.to_string()))
             .collect();
-        let store = Arc::new(Store::load(&StoreSpec { certificates, directory: None }, None).unwrap());
-        Self { folder, authority, store, tickets: Tickets::new().unwrap() }
+        let store = Arc::new(
+            Store::load(&StoreSpec { certificates, directory: None }, None, &Known::default(), &Reading::of_disk())
+                .unwrap(),
+        );
+        Self { folder, authority, store, tickets: Tickets::new(&[], SystemTime::now()).unwrap() }
     }
 
     fn config(&self, client_auth: ClientAuth) -> Arc<ServerConfig> {
@@ -57,7 +62,9 @@ impl Gate {
     fn outbound(&self, spec: &OutboundSpec) -> ClientConfig {
         let ca = self.folder.path().join("ca.pem");
         fs::write(&ca, self.authority.pem()).unwrap();
-        ClientConfig::clone(OutboundTls::load(&OutboundSpec { ca: Some(ca), ..spec.clone() }).unwrap().config())
+        ClientConfig::clone(
+            OutboundTls::load(&OutboundSpec { ca: Some(ca), ..spec.clone() }, &Reading::of_disk()).unwrap().config(),
+        )
     }
 }
 
@@ -156,7 +163,13 @@ fn rsa_clients_are_shown_the_rsa_twin() {
     let gate = Gate::new(&[&["a"]]);
     let rsa = gate.authority.rsa_server(&["a"]).write(&gate.folder, "rsa");
     let ecdsa = gate.store.certificates()[0].pair().clone();
-    let store = Store::load(&StoreSpec { certificates: vec![ecdsa, rsa], directory: None }, Some(&gate.store)).unwrap();
+    let store = Store::load(
+        &StoreSpec { certificates: vec![ecdsa, rsa], directory: None },
+        Some(&gate.store),
+        &Known::default(),
+        &Reading::of_disk(),
+    )
+    .unwrap();
     let policy = ServerPolicy { min_version: MinVersion::Tls12, alpn: Vec::new(), client_auth: ClientAuth::None };
     let server = server_config(Arc::new(store), &policy, &gate.tickets).unwrap();
     assert!(shake(&server, &gate.client().into(), "a").unwrap().cipher.starts_with("TLS13"));
@@ -192,7 +205,7 @@ fn client_certificates_are_verified() {
     let (clients, strangers) = (Authority::new("clients"), Authority::new("strangers"));
     let ca = gate.folder.path().join("clients.pem");
     fs::write(&ca, clients.pem()).unwrap();
-    let authorities = Authorities::load(&ca).unwrap();
+    let authorities = Authorities::load(&ca, &Reading::of_disk()).unwrap();
     let required = gate.config(ClientAuth::Required(authorities.clone()));
     let optional = gate.config(ClientAuth::Optional(authorities));
     let attributes = [(DnType::OrganizationName, "shop".into()), (DnType::CommonName, "till 1".into())];
@@ -222,7 +235,7 @@ fn sessions_are_resumed_across_a_reload() {
         assert!(!shake(&gate.config(ClientAuth::None), &client, "a").unwrap().resumed);
         // Another config over the same tickets: the next snapshot, or another thread's listener.
         assert!(shake(&gate.config(ClientAuth::None), &client, "a").unwrap().resumed);
-        let other = Gate { tickets: Tickets::new().unwrap(), ..gate };
+        let other = Gate { tickets: Tickets::new(&[], SystemTime::now()).unwrap(), ..gate };
         assert!(!shake(&other.config(ClientAuth::None), &client, "a").unwrap().resumed);
     }
 }
@@ -232,7 +245,7 @@ fn a_ticket_got_without_a_certificate_does_not_replace_one() {
     let gate = Gate::new(&[&["a"]]);
     let ca = gate.folder.path().join("clients.pem");
     fs::write(&ca, Authority::new("clients").pem()).unwrap();
-    let authorities = Authorities::load(&ca).unwrap();
+    let authorities = Authorities::load(&ca, &Reading::of_disk()).unwrap();
     let client = Arc::new(gate.client());
     let optional = gate.config(ClientAuth::Optional(authorities.clone()));
     for open in [gate.config(ClientAuth::None), optional] {

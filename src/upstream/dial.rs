@@ -22,7 +22,7 @@ pub struct Outbound {
     /// What it was made of, and what the files held: the same again needs no new one.
     pub spec: OutboundSpec,
     /// See `spec`.
-    pub files: Vec<Option<Vec<u8>>>,
+    pub files: Vec<Option<bytes::Bytes>>,
 }
 
 /// Why no connection came about. Nothing of a request was sent.

@@ -218,6 +218,7 @@ fn the_access_log_is_whole_lines_that_follow_a_rotation() {
     fs::rename(&path, haechi.dir().join("access.log.1")).unwrap();
     haechi.signal(Signal::USR1);
     eventually("a new file is there", || path.exists().then_some(()));
+    eventually("it is the one that is written to", || haechi.stderr().contains("opened anew").then_some(()));
     client.get("/after");
     eventually("it is written to", || (lines(&path).len() == 1).then_some(()));
     assert_eq!(lines(&haechi.dir().join("access.log.1")).len(), 100, "the old file is left alone");

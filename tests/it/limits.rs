@@ -197,7 +197,7 @@ fn flood() -> Origin {
 }
 
 fn resident_kib(haechi: &Haechi) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", haechi.pid())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", haechi.worker())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
@@ -281,7 +281,7 @@ fn many_clients_at_once_are_all_answered() {
 
 /// The CPU time that the process has used, in hundredths of a second.
 fn cpu_ticks(haechi: &Haechi) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", haechi.pid())).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", haechi.worker())).unwrap();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

@@ -13,6 +13,7 @@ mod examples;
 mod exchange;
 mod failures;
 mod framing;
+mod guard;
 mod harness;
 mod http2;
 mod http2_edges;

@@ -44,7 +44,7 @@ fn ahead(origin: &Origin, most: &str) -> Haechi {
 
 /// Ends of pipes that the process has open.
 fn ends(haechi: &Haechi) -> usize {
-    let folder = fs::read_dir(format!("/proc/{}/fd", haechi.pid())).expect("its descriptors");
+    let folder = fs::read_dir(format!("/proc/{}/fd", haechi.worker())).expect("its descriptors");
     let links = folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links.filter(|link| link.to_string_lossy().starts_with("pipe:")).count()
 }

@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::admin::{
-    CertificateStatus, ConfigStatus, ListenerStatus, ServerCounts, ServerStatus, UpstreamStatus, server_families,
+    CertificateStatus, ConfigStatus, ListenerStatus, ServerCounts, ServerStatus, UpstreamStatus, WorkerStatus,
+    server_families,
 };
 use crate::telemetry::exposition::parse;
 use crate::telemetry::{Expiry, Outcome, Phase as TimeoutPhase, ThreadId, names};
@@ -15,7 +16,7 @@ const LIMITS: Limits = Limits { connections: 64, head: Duration::from_secs(20), 
 
 fn sources(phase: impl Fn() -> Phase + Send + Sync + 'static) -> Arc<Sources> {
     Arc::new(Sources {
-        control: Arc::new(Control::new(SystemTime::UNIX_EPOCH)),
+        control: Arc::new(Control::new(SystemTime::UNIX_EPOCH, 2)),
         registry: Arc::new(Registry::new(2)),
         access_log: Arc::new(AccessLog::start(2).unwrap()),
         phase: Box::new(phase),
@@ -35,6 +36,7 @@ fn status() -> Status {
         uptime_seconds: 77,
         generation: 4,
         connections_limit: 4_096,
+        worker: WorkerStatus { pid: 7, restarts: 1 },
         config: ConfigStatus {
             path: "/etc/haechi/haechi.toml".into(),
             loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400),

@@ -54,6 +54,8 @@ impl Tree {
     pub fn open_root(path: &Path, symlinks: Symlinks) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, path, flags, Mode::empty())?;
+        // A handle on a folder is had for the asking; whether its names may be looked up is not.
+        openat(&root, ".", flags, Mode::empty())?;
         let cached = ResolveFlags::BENEATH | ResolveFlags::CACHED;
         let way = match openat2(&root, ".", flags, Mode::empty(), cached) {
             Err(Errno::NOSYS | Errno::PERM) => Way::Walk,

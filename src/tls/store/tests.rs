@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::tls::tests::minted::{Authority, new_folder};
 
@@ -13,7 +15,7 @@ fn names_choose_the_certificate() {
     authority.server(&["*.example"]).write(&directory, "a");
     let first = authority.server(&["z.example"]).write(&listed, "z");
     let spec = StoreSpec { certificates: vec![first], directory: Some(directory.path().to_owned()) };
-    let store = Store::load(&spec, None).unwrap();
+    let store = Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap();
     for (name, expected) in [
         (Some("b.example"), "b"),
         (Some("c.example"), "a"),
@@ -26,7 +28,7 @@ fn names_choose_the_certificate() {
         assert_eq!(shown(&store, name), expected, "{name:?}");
     }
     let spec = StoreSpec { certificates: Vec::new(), directory: spec.directory };
-    assert_eq!(shown(&Store::load(&spec, None).unwrap(), None), "a");
+    assert_eq!(shown(&Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap(), None), "a");
 }
 
 #[test]
@@ -35,7 +37,13 @@ fn twins_are_chosen_by_what_the_client_can_verify() {
     let authority = Authority::new("ca");
     let rsa = authority.rsa_server(&["a"]).write(&folder, "rsa");
     let ecdsa = authority.server(&["a"]).write(&folder, "ecdsa");
-    let store = Store::load(&StoreSpec { certificates: vec![rsa, ecdsa], directory: None }, None).unwrap();
+    let store = Store::load(
+        &StoreSpec { certificates: vec![rsa, ecdsa], directory: None },
+        None,
+        &Known::default(),
+        &Reading::of_disk(),
+    )
+    .unwrap();
     assert_eq!(shown(&store, Some("a")), "ecdsa");
     for name in [Some("a"), None] {
         let of_kind = |rsa: bool| store.find(name, |certificate| certificate.is_rsa() == rsa).unwrap().is_rsa();
@@ -51,9 +59,9 @@ fn a_reload_keeps_what_did_not_change() {
     let kept = authority.server(&["kept"]).write(&folder, "kept");
     let changed = authority.server(&["changed"]).write(&folder, "changed");
     let spec = StoreSpec { certificates: vec![kept, changed], directory: None };
-    let before = Store::load(&spec, None).unwrap();
+    let before = Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap();
     authority.server(&["new"]).write(&folder, "changed");
-    let after = Store::load(&spec, Some(&before)).unwrap();
+    let after = Store::load(&spec, Some(&before), &Known::default(), &Reading::of_disk()).unwrap();
     assert!(Arc::ptr_eq(&before.certificates()[0], &after.certificates()[0]));
     assert_eq!(shown(&after, Some("new")), "changed");
     assert_eq!(shown(&after, Some("changed")), "kept");
@@ -66,15 +74,24 @@ fn every_fault_is_told() {
     fs::write(folder.path().join("notes.txt"), "").unwrap();
     let missing = Pair { cert: "no.crt".into(), key: "no.key".into() };
     let spec = StoreSpec { certificates: vec![missing], directory: Some(folder.path().to_owned()) };
-    let faults = Store::load(&spec, None).unwrap_err();
+    let faults = Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap_err();
     assert!(matches!(faults[..], [LoadFault::Lonely { .. }, LoadFault::Unreadable { .. }]), "{faults:?}");
     let empty = new_folder();
     for directory in [None, Some(empty.path().to_owned())] {
-        let faults = Store::load(&StoreSpec { certificates: Vec::new(), directory }, None).unwrap_err();
+        let faults = Store::load(
+            &StoreSpec { certificates: Vec::new(), directory },
+            None,
+            &Known::default(),
+            &Reading::of_disk(),
+        )
+        .unwrap_err();
         assert!(matches!(faults[..], [LoadFault::Empty { .. }]));
     }
     let spec = StoreSpec { certificates: Vec::new(), directory: Some(empty.path().join("no")) };
-    assert!(matches!(Store::load(&spec, None).unwrap_err()[..], [LoadFault::Unreadable { .. }]));
+    assert!(matches!(
+        Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap_err()[..],
+        [LoadFault::Unreadable { .. }]
+    ));
 }
 
 #[test]
@@ -87,8 +104,8 @@ fn thousands_of_certificates_load_and_are_found() {
         server.renamed(&authority, &format!("site{number}.example")).write(&folder, &format!("{number:04}"));
     }
     let spec = StoreSpec { certificates: Vec::new(), directory: Some(folder.path().to_owned()) };
-    let store = Store::load(&spec, None).unwrap();
-    let again = Store::load(&spec, Some(&store)).unwrap();
+    let store = Store::load(&spec, None, &Known::default(), &Reading::of_disk()).unwrap();
+    let again = Store::load(&spec, Some(&store), &Known::default(), &Reading::of_disk()).unwrap();
     assert_eq!(shown(&again, Some("site4711.example")), "4711");
     assert!(store.certificates().iter().zip(again.certificates()).all(|(one, other)| Arc::ptr_eq(one, other)));
 }

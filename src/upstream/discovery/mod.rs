@@ -63,6 +63,11 @@ impl Addresses {
     pub fn of(&self, name: &str) -> &[IpAddr] {
         self.0.get(name).map_or(&[], |addresses| addresses)
     }
+
+    /// Every name with its addresses, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
+        self.0.iter().map(|(name, addresses)| (&**name, &**addresses))
+    }
 }
 
 impl FromIterator<(Arc<str>, Arc<[IpAddr]>)> for Addresses {

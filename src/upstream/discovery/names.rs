@@ -39,13 +39,14 @@ impl Names {
 
     /// Asks as the system is configured: /etc/hosts first, then the name servers and search domains
     /// of /etc/resolv.conf, both as they are at the last [`Self::follow`]. Without a readable
-    /// resolv.conf only /etc/hosts answers. To be called on the control thread's runtime.
+    /// resolv.conf only /etc/hosts answers. What is `known` from before holds until it is answered anew.
+    /// To be called on the control thread's runtime.
     ///
     /// # Errors
     ///
     /// Where the resolver cannot be built.
-    pub fn system() -> Result<Self, NamesError> {
-        Self::with(system_resolver)
+    pub fn system(known: Addresses) -> Result<Self, NamesError> {
+        Self::with(system_resolver, known)
     }
 
     /// Asks the resolver that `build` makes, a new one for each [`Self::follow`].
@@ -53,10 +54,13 @@ impl Names {
     /// # Errors
     ///
     /// Those of the first `build`.
-    pub fn with(build: impl Fn() -> Result<TokioResolver, NamesError> + Send + 'static) -> Result<Self, NamesError> {
+    pub fn with(
+        build: impl Fn() -> Result<TokioResolver, NamesError> + Send + 'static,
+        known: Addresses,
+    ) -> Result<Self, NamesError> {
         let (orders, order_queue) = mpsc::channel(4);
         let (publish, addresses) = watch::channel(Arc::default());
-        tokio::spawn(run(build()?, build, order_queue, publish));
+        tokio::spawn(run(build()?, build, known, order_queue, publish));
         Ok(Self { orders, addresses })
     }
 
@@ -108,10 +112,12 @@ fn system_resolver() -> Result<TokioResolver, NamesError> {
 async fn run(
     mut resolver: TokioResolver,
     build: impl Fn() -> Result<TokioResolver, NamesError>,
+    known: Addresses,
     mut orders: mpsc::Receiver<Order>,
     publish: watch::Sender<Arc<Addresses>>,
 ) {
     let mut table = Table::default();
+    table.recall(Instant::now().into_std(), &known);
     let mut lookups = JoinSet::new();
     let mut asked = HashMap::new();
     let mut waiting: Option<oneshot::Sender<()>> = None;

@@ -78,6 +78,20 @@ pub enum Output {
 }
 
 impl Table {
+    /// Takes names for resolved that were when somebody asked before: nobody waits for their answers.
+    pub fn recall(&mut self, now: Instant, known: &Addresses) {
+        for (name, addresses) in known.iter().filter(|(_, addresses)| !addresses.is_empty()) {
+            let entry = Entry {
+                addresses: addresses.into(),
+                good_until: now + KEPT,
+                due: Some(now),
+                failures: 0,
+                answered: true,
+            };
+            self.names.insert(name.into(), entry);
+        }
+    }
+
     /// Keeps these names and no others; all are due now, and those that stay keep their addresses.
     pub fn follow(&mut self, now: Instant, names: impl IntoIterator<Item = Arc<str>>) {
         let wanted: HashSet<Arc<str>> = names.into_iter().collect();
@@ -178,6 +192,23 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_known_before_is_used_at_once_and_asked_for_again() {
+        let now = Instant::now();
+        let address: IpAddr = [10, 0, 0, 1].into();
+        let known: Addresses =
+            [("was".into(), [address].into()), ("gone".into(), [address].into())].into_iter().collect();
+        let mut table = Table::default();
+        table.recall(now, &known);
+        table.follow(now, ["was".into()]);
+        assert!(table.is_settled());
+        assert_eq!(table.addresses().iter().collect::<Vec<_>>(), [("was", &[address][..])]);
+        table.handle_timeout(now);
+        assert_eq!(table.poll_output(), Some(Output::Resolve("was".into())));
+        table.handle(now, &"was".into(), Answer::Failed("no answer".into()));
+        assert_eq!(table.addresses().of("was"), [address]);
+    }
 
     const SEC: Duration = Duration::from_secs(1);
 

@@ -65,7 +65,7 @@ fn ip(last: u8) -> Ipv4Addr {
 #[tokio::test]
 async fn a_name_follows_its_zone() {
     let (zone, resolver) = Zone::serve(&[ip(2), ip(1)]).await;
-    let names = Names::with(move || Ok(resolver.clone())).unwrap();
+    let names = Names::with(move || Ok(resolver.clone()), Addresses::default()).unwrap();
     let mut changes = names.changes();
     names.follow(["was.test".into()], LONG).await;
     assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(1)), ip(2).into()]);
@@ -85,7 +85,7 @@ async fn a_name_follows_its_zone() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_holds_nothing_up_and_may_come_later() {
     let (zone, resolver) = Zone::serve(&[]).await;
-    let names = Names::with(move || Ok(resolver.clone())).unwrap();
+    let names = Names::with(move || Ok(resolver.clone()), Addresses::default()).unwrap();
     let mut changes = names.changes();
     tokio::time::timeout(LONG, names.follow(["was.test".into()], LONG * 2)).await.expect("settled by the failure");
     assert!(names.addresses().of("was.test").is_empty());
@@ -98,7 +98,7 @@ async fn a_name_that_does_not_resolve_holds_nothing_up_and_may_come_later() {
 async fn a_reload_asks_anew_and_of_a_new_resolver() {
     let ((_, old), (_, new)) = (Zone::serve(&[ip(1)]).await, Zone::serve(&[ip(2)]).await);
     let resolvers = Mutex::new(vec![new, old.clone(), old]);
-    let names = Names::with(move || Ok(resolvers.lock().unwrap().pop().unwrap())).unwrap();
+    let names = Names::with(move || Ok(resolvers.lock().unwrap().pop().unwrap()), Addresses::default()).unwrap();
     let mut changes = names.changes();
     names.follow(["was.test".into()], LONG).await;
     assert_eq!(names.addresses().of("was.test"), [IpAddr::from(ip(1))]);
@@ -111,7 +111,7 @@ async fn a_reload_asks_anew_and_of_a_new_resolver() {
 
 #[tokio::test]
 async fn the_hosts_file_answers() {
-    let names = Names::system().unwrap();
+    let names = Names::system(Addresses::default()).unwrap();
     names.follow(["localhost".into()], LONG).await;
     let localhost = names.addresses().of("localhost").to_vec();
     assert!(!localhost.is_empty() && localhost.iter().all(IpAddr::is_loopback), "{localhost:?}");

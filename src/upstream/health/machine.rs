@@ -72,12 +72,13 @@ pub enum Change {
 }
 
 impl Machine {
-    /// A check whose first probe is due now. The seed spreads the later ones.
+    /// A check whose first probe is due now, of a server that is known to be so. The seed spreads the
+    /// later ones.
     #[must_use]
-    pub fn new(pace: Pace, now: Instant, seed: u64) -> Self {
+    pub fn new(pace: Pace, health: Health, now: Instant, seed: u64) -> Self {
         Self {
             pace,
-            health: Health::Unknown,
+            health,
             against: 0,
             stage: Stage::Waiting { until: now },
             jitter: fastrand::Rng::with_seed(seed),
@@ -170,7 +171,7 @@ mod tests {
     impl Bench {
         fn new(pace: Pace) -> Self {
             let now = Instant::now();
-            Self { machine: Machine::new(pace, now, 7), now, probes: Vec::new() }
+            Self { machine: Machine::new(pace, Health::Unknown, now, 7), now, probes: Vec::new() }
         }
 
         /// Goes on to the next probe and answers it after `took`: the verdict that it turned.

@@ -109,7 +109,7 @@ fn settle(state: &ServerState, upstream: &str, server: &str, health: Health, rea
 
 async fn run(state: Arc<ServerState>, mut targets: watch::Receiver<Target>, slots: Arc<Semaphore>) {
     let mut target = targets.borrow_and_update().clone();
-    let mut machine = Machine::new(target.check.pace, Instant::now().into_std(), u64::from(state.id));
+    let mut machine = Machine::new(target.check.pace, state.health(), Instant::now().into_std(), u64::from(state.id));
     loop {
         // `biased`, so that a task whose server is gone writes no verdict any more.
         let changed = match machine.poll_output() {

@@ -77,8 +77,18 @@ impl Engine {
         static LOG: OnceLock<AccessLog> = OnceLock::new();
         let text = text.replace('@', &server.to_string());
         let written = config::parse(vec![SourceFile::new("haechi.toml", &text)]).unwrap();
-        let lasting = Lasting::new(1, 1024, Tickets::new().unwrap());
-        let snapshot = Arc::new(compile(&written, &lasting, &Addresses::default(), None, Instant::now()).unwrap());
+        let lasting = Lasting::new(1, 1024, Tickets::new(&[], std::time::SystemTime::now()).unwrap(), 0);
+        let snapshot = Arc::new(
+            compile(
+                &written,
+                &lasting,
+                &Addresses::default(),
+                None,
+                &haechi::reading::Reading::of_disk(),
+                Instant::now(),
+            )
+            .unwrap(),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let log = LOG.get_or_init(|| AccessLog::start(1).unwrap()).thread(ThreadId(0));
         let worker = Worker::new(ThreadId(0), Arc::clone(&snapshot), Disk::new(1), log, Instant::now());

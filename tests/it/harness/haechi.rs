@@ -30,9 +30,16 @@ pub struct Plan {
     config: PathBuf,
     folder: TempDir,
     files: Option<u32>,
+    binary: PathBuf,
 }
 
 impl Plan {
+    /// Another binary than the one under test.
+    pub fn binary(mut self, path: PathBuf) -> Self {
+        self.binary = path;
+        self
+    }
+
     /// How many files it may open.
     pub fn files(mut self, most: u32) -> Self {
         self.files = Some(most);
@@ -89,7 +96,7 @@ impl Plan {
     /// Starts it and waits for nothing.
     pub fn spawn(mut self) -> Haechi {
         self.lay_out();
-        let (child, output) = run_child(&self.config, &self.variables, self.files);
+        let (child, output) = run_child(&self.binary, &self.config, &self.variables, self.files);
         Haechi { child, output, config: self.config, names: self.names, folder: self.folder }
     }
 
@@ -120,7 +127,16 @@ impl Haechi {
     pub fn plan(text: &str) -> Plan {
         let folder = tempfile::Builder::new().prefix("haechi-it-").tempdir().expect("a folder");
         let config = folder.path().join("haechi.toml");
-        Plan { text: text.to_owned(), names: BTreeMap::new(), variables: Vec::new(), config, folder, files: None }
+        let binary = env!("CARGO_BIN_EXE_haechi").into();
+        Plan {
+            text: text.to_owned(),
+            names: BTreeMap::new(),
+            variables: Vec::new(),
+            config,
+            folder,
+            files: None,
+            binary,
+        }
     }
 
     /// The address that stands for `@name`.
@@ -249,9 +265,27 @@ impl Haechi {
         run(env!("CARGO_BIN_EXE_haechi"), arguments)
     }
 
-    /// The process.
+    /// The guard's process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The guard's children: workers, the one that serves and those that leave.
+    pub fn workers(&self) -> Vec<u32> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+    }
+
+    /// The only worker.
+    pub fn worker(&self) -> u32 {
+        let workers = self.workers();
+        assert_eq!(workers.len(), 1, "{workers:?}");
+        workers[0]
+    }
+
+    /// Starts another one on the same config, in the place of one that has ended.
+    pub fn start_again(&mut self) {
+        (self.child, self.output) = run_child(Path::new(env!("CARGO_BIN_EXE_haechi")), &self.config, &[], None);
     }
 
     /// Sends a signal.
@@ -272,8 +306,15 @@ impl Haechi {
 
 impl Drop for Haechi {
     fn drop(&mut self) {
+        let workers = self.workers();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Without their guard they would end by themselves, but not before what they serve.
+        for pid in workers {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         if thread::panicking() {
             eprintln!("--- haechi's stderr\n{}", self.stderr());
         }
@@ -298,13 +339,13 @@ fn collect(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 /// The kernel kills the child when the test's thread is gone, so that nothing survives an abort.
-fn run_child(config: &Path, variables: &[(String, String)], files: Option<u32>) -> (Child, Output) {
+fn run_child(binary: &Path, config: &Path, variables: &[(String, String)], files: Option<u32>) -> (Child, Output) {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if let Some(files) = files {
         command.args(["prlimit", &format!("--nofile={files}:{files}")]);
     }
-    command.args([env!("CARGO_BIN_EXE_haechi"), "run", "--config"]).arg(config);
+    command.arg(binary).args(["run", "--config"]).arg(config);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("haechi starts");

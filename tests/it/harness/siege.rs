@@ -65,14 +65,14 @@ pub fn all_gone(haechi: &Haechi) {
 
 /// The memory that the process holds, in KiB.
 pub fn resident_kib(haechi: &Haechi) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", haechi.pid())).expect("a status");
+    let status = fs::read_to_string(format!("/proc/{}/status", haechi.worker())).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 /// The CPU time that the process has used, in ticks of 10 ms.
 pub fn cpu_ticks(haechi: &Haechi) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", haechi.pid())).expect("a stat");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", haechi.worker())).expect("a stat");
     // The name, in brackets, may hold blanks; user and system time are the 12th and 13th behind it.
     let (_, behind) = stat.rsplit_once(')').expect("a name");
     behind.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()

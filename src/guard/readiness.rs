@@ -70,7 +70,7 @@ mod tests {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "app::readiness::tests::spoken_by_a_child", "--ignored"])
+            .args(["--exact", "guard::readiness::tests::spoken_by_a_child", "--ignored"])
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "20000")
             .env_remove("WATCHDOG_PID")

@@ -8,6 +8,7 @@
 //! ```text
 //! status  →  what the app says about itself, one JSON object
 //! reload  →  what became of it, one JSON object
+//! upgrade →  why not, one JSON object; or nothing, where it happens
 //! other   →  {"error":"unknown order"}
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -45,7 +47,7 @@ const MOST_TALKS: usize = 8;
 #[derive(Debug)]
 pub struct Instance {
     /// Locked as long as it is open.
-    _lock: File,
+    lock: File,
     socket: PathBuf,
     listener: UnixListener,
 }
@@ -81,7 +83,21 @@ impl Instance {
         let listener =
             UnixListener::bind(&place.socket).map_err(|source| InstanceFault::file(&place.socket, source))?;
         listener.set_nonblocking(true).map_err(|source| InstanceFault::file(&place.socket, source))?;
-        Ok(Self { _lock: lock, socket: place.socket, listener })
+        Ok(Self { lock, socket: place.socket, listener })
+    }
+
+    /// Goes on with a right that the program before had in this process.
+    #[must_use]
+    pub fn adopt(lock: OwnedFd, listener: OwnedFd, socket: PathBuf) -> Self {
+        Self { lock: lock.into(), socket, listener: listener.into() }
+    }
+
+    /// Lock, listener and the listener's path, to be passed on by [`Self::adopt`].
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn handles(&self) -> io::Result<(OwnedFd, OwnedFd, &Path)> {
+        Ok((self.lock.try_clone()?.into(), self.listener.try_clone()?.into(), &self.socket))
     }
 
     /// Hears orders for ever and passes each on to `app`. Must be polled on a tokio runtime.
@@ -124,6 +140,8 @@ pub enum Order {
     Status,
     /// Read the config again.
     Reload,
+    /// Become the binary that lies where this one lay.
+    Upgrade,
 }
 
 impl Order {
@@ -133,11 +151,12 @@ impl Order {
         match self {
             Self::Status => "status",
             Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
         }
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::Status, Self::Reload].into_iter().find(|order| order.word() == word)
+        [Self::Status, Self::Reload, Self::Upgrade].into_iter().find(|order| order.word() == word)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals of the operator, as words.
 //!
-//! In come SIGHUP, SIGTERM, SIGINT and SIGUSR1; out comes what is wanted. What always holds: the
+//! In come SIGHUP, SIGTERM, SIGINT, SIGUSR1 and SIGUSR2; out comes what is wanted. What always holds: the
 //! first SIGTERM or SIGINT asks for a drain and each later one to stop at once.
 
 use std::io;
@@ -14,6 +14,8 @@ pub enum Signal {
     Reload,
     /// SIGUSR1: open the log files anew, they were renamed.
     ReopenLogs,
+    /// SIGUSR2: become the binary that lies where this one lay.
+    Upgrade,
     /// The first SIGTERM or SIGINT: take nothing new, finish what runs, end.
     Drain,
     /// Another SIGTERM or SIGINT: end now.
@@ -27,6 +29,7 @@ pub struct Signals {
     terminate: Stream,
     interrupt: Stream,
     user1: Stream,
+    user2: Stream,
     draining: bool,
 }
 
@@ -41,6 +44,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             draining: false,
         })
     }
@@ -54,6 +58,7 @@ impl Signals {
             _ = self.interrupt.recv() => self.end(),
             _ = self.hangup.recv() => Signal::Reload,
             _ = self.user1.recv() => Signal::ReopenLogs,
+            _ = self.user2.recv() => Signal::Upgrade,
         }
     }
 
@@ -75,6 +80,7 @@ mod tests {
         for (number, word) in [
             (Number::HUP, Signal::Reload),
             (Number::USR1, Signal::ReopenLogs),
+            (Number::USR2, Signal::Upgrade),
             (Number::TERM, Signal::Drain),
             (Number::HUP, Signal::Reload),
             (Number::INT, Signal::Stop),

@@ -1,0 +1,156 @@
+//! The sockets that clients connect to: bound here, shared with whichever worker serves.
+//!
+//! The guard accepts on none of them. As long as it holds them their queues are open, worker or not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::config::Config;
+use crate::diagnostic::Diagnostic;
+use crate::listener::bind::{BindFault, Cause, bind, join};
+
+/// Every socket that is listened on.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// For each address a socket a thread.
+    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    admin: Option<(SocketAddr, TcpListener)>,
+}
+
+/// Sockets of addresses that were not held yet.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    admin: Option<(SocketAddr, TcpListener)>,
+}
+
+/// What cannot be bound.
+#[derive(Debug)]
+pub(super) struct Unbound {
+    /// Where it is written, and why.
+    pub(super) faults: Vec<Diagnostic>,
+    /// Whether it is only that somebody listens there now.
+    pub(super) in_use: bool,
+}
+
+impl Held {
+    /// Binds what `config` asks for and is not held yet, all or nothing.
+    pub(super) fn bind(&self, config: &Config, threads: usize) -> Result<Bound, Unbound> {
+        let mut new = Bound::default();
+        let mut unbound = Unbound { faults: Vec::new(), in_use: true };
+        let admin_at = self.admin.as_ref().map(|(address, _)| *address);
+        let ours = || self.listeners.keys().copied().chain(admin_at);
+        for written in config.listeners.iter().flat_map(|listener| &listener.bind) {
+            if self.listeners.contains_key(&written.value) {
+                continue;
+            }
+            match bind(written.value, threads, ours()) {
+                Ok(sockets) => _ = new.listeners.insert(written.value, sockets),
+                Err(fault) => unbound.add(Diagnostic::error(written.span, fault.to_string()), fault.cause),
+            }
+        }
+        let written = &config.admin.bind;
+        if admin_at != Some(written.value) {
+            match bind(written.value, 1, ours()) {
+                Ok(mut sockets) => new.admin = sockets.pop().map(|socket| (written.value, socket)),
+                Err(fault) => unbound.add(Diagnostic::error(written.span, fault.to_string()), fault.cause),
+            }
+        }
+        if unbound.faults.is_empty() { Ok(new) } else { Err(unbound) }
+    }
+
+    /// Holds what was bound, and lets go of what `config` does not ask for.
+    pub(super) fn take(&mut self, config: &Config, bound: Bound) {
+        self.listeners.extend(bound.listeners);
+        self.listeners.retain(|address, _| {
+            config.listeners.iter().any(|listener| listener.bind.iter().any(|bind| bind.value == *address))
+        });
+        if bound.admin.is_some() {
+            self.admin = bound.admin;
+        }
+    }
+
+    /// Holds sockets that were bound by the program before.
+    pub(super) fn adopt(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
+        self.listeners.insert(address, sockets);
+    }
+
+    /// Holds the admin listener of the program before.
+    pub(super) fn adopt_admin(&mut self, address: SocketAddr, socket: TcpListener) {
+        self.admin = Some((address, socket));
+    }
+
+    /// Has a socket a thread of each address, for another number of threads than before. What is closed
+    /// is closed here alone: who serves has its own.
+    pub(super) fn resize(&mut self, threads: usize) -> Result<(), BindFault> {
+        for (address, sockets) in &mut self.listeners {
+            if let Some(more) = threads.checked_sub(sockets.len()).filter(|more| *more > 0) {
+                let at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(*address);
+                sockets.extend(join(at, more)?);
+            }
+            sockets.truncate(threads);
+        }
+        Ok(())
+    }
+
+    /// Addresses, and how many sockets there are of each.
+    pub(super) fn counts(&self) -> Vec<(SocketAddr, usize)> {
+        self.listeners.iter().map(|(address, sockets)| (*address, sockets.len())).collect()
+    }
+
+    /// The admin listener's address.
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Lets go of everything but the admin listener.
+    pub(super) fn close_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// All of them, for a worker that has none.
+    pub(super) fn share(&self) -> io::Result<Shared> {
+        Shared::of(&self.listeners, self.admin.as_ref())
+    }
+}
+
+impl Bound {
+    /// All of them, for a worker that has the others.
+    pub(super) fn share(&self) -> io::Result<Shared> {
+        Shared::of(&self.listeners, self.admin.as_ref())
+    }
+}
+
+impl Unbound {
+    fn add(&mut self, fault: Diagnostic, cause: Cause) {
+        self.faults.push(fault);
+        self.in_use &= cause == Cause::InUse;
+    }
+}
+
+/// Sockets on their way to a worker, in the order in which they go.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// For each address a socket a thread.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Whether the last one is the admin listener's.
+    pub(super) admin: bool,
+    /// The sockets.
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Shared {
+    fn of(
+        listeners: &BTreeMap<SocketAddr, Vec<TcpListener>>,
+        admin: Option<&(SocketAddr, TcpListener)>,
+    ) -> io::Result<Self> {
+        let sockets = listeners.values().flatten().chain(admin.map(|(_, socket)| socket));
+        Ok(Self {
+            addresses: listeners.keys().copied().collect(),
+            admin: admin.is_some(),
+            descriptors: sockets.map(|socket| socket.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?,
+        })
+    }
+}

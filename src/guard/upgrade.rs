@@ -1,0 +1,263 @@
+//! Another binary in the guard's place: the same process, sockets and lock, another program.
+//!
+//! What the guard has to leave is written to a file in memory; that and every socket wait in a socket of
+//! their own, which the new program finds as its standard input. It starts as ever, but with sockets that
+//! are bound already, and with workers that serve until its own does.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Seek, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::child::{Event, What};
+use super::instance::{Asked, Instance, InstanceFault};
+use super::life::Guard;
+use super::offer::{Read, open_log, threads};
+use super::privileges;
+use super::sockets::Held;
+use crate::app::LAST_WORDS;
+use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
+use crate::diagnostic::{Causes, Faults};
+use crate::telemetry::diagnostics;
+
+/// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
+/// every change of it, or of [`Seed`].
+const FORMAT: u32 = 1;
+
+/// Whether this program can take over from one that leaves an estate of this form.
+///
+/// # Errors
+/// Why not.
+pub fn takes_over(format: u32) -> Result<(), String> {
+    match format {
+        FORMAT => Ok(()),
+        other => Err(format!("what runs leaves form {other}, this takes {FORMAT}: that needs a restart")),
+    }
+}
+
+/// How long the new binary may take to check the config.
+const CHECK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a guard leaves to the program after it, beside descriptors.
+#[derive(Debug, Serialize, Deserialize)]
+struct Estate {
+    /// Stands first, whatever the rest may be.
+    format: u32,
+    seed: Seed,
+    /// Addresses, and how many sockets there are of each.
+    sockets: Vec<(SocketAddr, usize)>,
+    admin: Option<SocketAddr>,
+    /// Where the control socket is.
+    socket: OsString,
+    /// The numbers of workers in the system.
+    workers: Vec<u32>,
+}
+
+/// What a guard starts with: the right to run a config, and what the program before has left.
+#[derive(Debug)]
+pub(super) struct Right {
+    pub(super) instance: Arc<Instance>,
+    pub(super) held: Held,
+    pub(super) seed: Seed,
+    /// Workers, and the ends of their sockets.
+    pub(super) workers: Vec<(u32, OwnedFd)>,
+}
+
+/// Why the program was not exchanged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UpgradeFault {
+    /// Something else is under way.
+    #[error("not now: {0}")]
+    Busy(&'static str),
+    /// The new binary does not take the config, or does not understand this one.
+    #[error("`{}` refuses to take over: {said}", binary.display())]
+    Refused {
+        /// The new binary.
+        binary: PathBuf,
+        /// What it said.
+        said: String,
+    },
+    /// The config could not be started on.
+    #[error("{0}")]
+    Config(#[from] Faults),
+    /// The system did not let it happen.
+    #[error("the program cannot be exchanged")]
+    System(#[from] io::Error),
+    /// What is left cannot be written down.
+    #[error("the program cannot be exchanged")]
+    Estate(#[from] postcard::Error),
+    /// What is left could not be passed on.
+    #[error("the program cannot be exchanged")]
+    Link(#[from] LinkFault),
+}
+
+/// The path of the program that runs, where a new one is looked for.
+pub(super) fn own_binary() -> PathBuf {
+    let path = std::env::current_exe().unwrap_or_else(|_| "haechi".into());
+    // So the kernel calls one whose file was replaced.
+    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
+    replaced.unwrap_or(path)
+}
+
+impl Right {
+    /// Claims it, with nothing left by anybody.
+    pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
+        let instance = Arc::new(Instance::claim(config)?);
+        Ok(Self { instance, held: Held::default(), seed: Seed::default(), workers: Vec::new() })
+    }
+
+    /// Takes what the program before has left in the standard input.
+    pub(super) fn inherit() -> Result<Self, UpgradeFault> {
+        let (_, mut descriptors) = take_letter(&io::stdin().as_fd().try_clone_to_owned()?)?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
+        let mut next = || descriptors.pop_front().ok_or(io::Error::from(io::ErrorKind::UnexpectedEof));
+        let mut bytes = Vec::new();
+        let mut written = File::from(next()?);
+        written.rewind()?;
+        written.read_to_end(&mut bytes)?;
+        let estate: Estate = postcard::from_bytes(&bytes)?;
+        let instance = Arc::new(Instance::adopt(next()?, next()?, estate.socket.into()));
+        let mut held = Held::default();
+        for (address, count) in estate.sockets {
+            let sockets = (0..count).map(|_| next().map(TcpListener::from)).collect::<io::Result<_>>()?;
+            held.adopt(address, sockets);
+        }
+        if let Some(address) = estate.admin {
+            held.adopt_admin(address, next()?.into());
+        }
+        let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
+        Ok(Self { instance, held, seed: estate.seed, workers })
+    }
+}
+
+impl Guard {
+    /// Begins to exchange the program: the new binary is asked whether it takes the config.
+    pub(super) fn upgrade(&mut self, asker: Option<Asked>) {
+        let busy = if self.is_draining() {
+            Some("haechi stops")
+        } else if self.pending.is_some() || self.upgrading.is_some() {
+            Some("a reload or an upgrade is under way")
+        } else if self.serving().is_none() {
+            Some("no worker serves")
+        } else {
+            None
+        };
+        if let Some(why) = busy {
+            return refuse(asker, &UpgradeFault::Busy(why));
+        }
+        tracing::info!(binary = %self.binary.display(), "upgrading");
+        self.upgrading = Some(asker);
+        let (binary, path, events) = (self.binary.clone(), self.path.clone(), self.events.clone());
+        tokio::task::spawn(async move {
+            let checked = check(&binary, &path).await;
+            let _ = events.send(Event { worker: 0, what: What::Checked(checked) }).await;
+        });
+    }
+
+    /// The new binary has answered.
+    pub(super) fn checked(&mut self, checked: Result<(), UpgradeFault>) {
+        let Some(asker) = self.upgrading.take() else { return };
+        if self.pending.is_some() || self.is_draining() {
+            return refuse(asker, &UpgradeFault::Busy("a reload or an end is under way"));
+        }
+        // Where it goes well nothing comes back, and who asked sees its connection end.
+        let fault = match checked.and_then(|()| self.rehearse()) {
+            Ok(()) => self.exchange(),
+            Err(fault) => fault,
+        };
+        refuse(asker, &fault);
+    }
+
+    /// Does what a start does with the config as it lies there: what fails then ends the guard.
+    fn rehearse(&self) -> Result<(), UpgradeFault> {
+        let Read { config, .. } = Read::from_disk(&self.path)?;
+        let mut faults =
+            self.held.bind(&config, threads(&config.process)).map_or_else(|unbound| unbound.faults, |_| Vec::new());
+        faults.extend(privileges::identity(&config).err());
+        faults.extend(open_log(&config).err());
+        match Faults::new(config.sources.clone(), faults) {
+            Some(faults) => Err(faults.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Becomes the new binary; what comes back is why not.
+    fn exchange(&self) -> UpgradeFault {
+        let left = match self.leave() {
+            Ok(left) => left,
+            Err(fault) => return fault,
+        };
+        if let Err(error) = rustix::stdio::dup2_stdin(left) {
+            return io::Error::from(error).into();
+        }
+        diagnostics::finish(LAST_WORDS);
+        let mut command = Command::new(&self.binary);
+        let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
+        if let Ok(null) = File::open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdin(null);
+        }
+        error.into()
+    }
+
+    /// The socket in which everything waits that the next program needs.
+    fn leave(&self) -> Result<OwnedFd, UpgradeFault> {
+        let mut descriptors = VecDeque::new();
+        let (lock, listener, socket) = self.instance.handles()?;
+        descriptors.extend([lock, listener]);
+        let shared = self.held.share()?;
+        let admin = self.held.admin();
+        descriptors.extend(shared.descriptors);
+        let mut workers = Vec::new();
+        for worker in &self.workers {
+            workers.push(worker.pid);
+            descriptors.push_back(worker.link()?);
+        }
+        let estate = Estate {
+            format: FORMAT,
+            seed: self.seed.clone(),
+            sockets: self.held.counts(),
+            admin,
+            socket: socket.into(),
+            workers,
+        };
+        let mut memory = File::from(memfd_create("haechi", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
+        memory.write_all(&postcard::to_stdvec(&estate)?)?;
+        descriptors.push_front(memory.into());
+        let (ours, theirs) = pair()?;
+        leave_letter(&ours, &[], &Vec::from(descriptors))?;
+        Ok(theirs)
+    }
+}
+
+/// Asks the new binary whether it takes the config and what this one leaves.
+async fn check(binary: &Path, config: &Path) -> Result<(), UpgradeFault> {
+    let mut command = tokio::process::Command::new(binary);
+    command.arg("check").arg("--config").arg(config).arg("--takes-over").arg(FORMAT.to_string());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let refused = |said: String| UpgradeFault::Refused { binary: binary.to_owned(), said };
+    match timeout(CHECK_PATIENCE, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Ok(Err(error)) => Err(refused(error.to_string())),
+        Err(_) => Err(refused("it does not answer".to_owned())),
+    }
+}
+
+fn refuse(asker: Option<Asked>, fault: &UpgradeFault) {
+    let why = Causes(fault).to_string();
+    tracing::error!("no upgrade: {why}");
+    if let Some(asked) = asker {
+        asked.answer(serde_json::json!({ "error": why }).to_string());
+    }
+}
