@@ -142,6 +142,8 @@ impl FileBody {
             } else if let Self::File(ranges) = self
                 && let Some(span) = ranges.resident()?
             {
+                let left = TURN - (*sent - start);
+                let span = span.start..span.end.min(span.start + left);
                 match ranges.fill_pipe(&span) {
                     Some(filled) => filled.map(|()| 0),
                     None => send_file(socket, &ranges.file, span),
