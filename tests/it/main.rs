@@ -29,3 +29,4 @@ mod rfc;
 mod splicing;
 mod static_files;
 mod tomcat;
+mod vrrp_shell;

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod h2;
 pub mod haechi;
 pub mod load;
+pub mod namespaces;
 pub mod origin;
 pub mod page;
 pub mod ports;
