@@ -21,8 +21,8 @@ pub fn name(parent: &Interface, virtual_router_id: u8, family: Family) -> String
 }
 
 /// Creates the virtual interface and sets it up; one of its name that an earlier process left goes
-/// first. For as long as this lives on the parent, the parent answers ARP only for its own addresses
-/// (`arp_ignore`) and asks by ARP only from them (`arp_announce`), or it would undo what this is for.
+/// first. From then on the parent answers ARP only for its own addresses (`arp_ignore`) and asks by ARP
+/// only from them (`arp_announce`), or it would undo what this is for; these two settings stay.
 ///
 /// # Errors
 /// Where the kernel refuses, or its settings cannot be written.

@@ -216,7 +216,10 @@ fn a_virtual_mac_speaks_for_the_address() {
     let _listener = lan.one.enter(|| TcpListener::bind((VIP, 8080)).unwrap());
     let deadline = Instant::now() + Duration::from_secs(900);
     let question = Question { interface: two, address: VIP, ports: vec![8080], deadline };
+    let capture = lan.two.capture();
     assert_eq!(lan.two.enter(|| probe(&question).unwrap()), Presence::Accepts(Mac::virtual_v4(51)));
+    let of_the_parent = |frame: &[u8]| frame[12..14] == [0x08, 0x06] && frame[6..12] == MAC_ONE.0;
+    assert_eq!(capture.find(of_the_parent), None, "the real interface keeps silent about it");
 
     // Adverts leave with it, from the address of the real interface.
     let sender = lan.one.enter(|| Socket::open(&virtual_interface, Family::V4, Membership::None).unwrap());
@@ -377,4 +380,33 @@ fn a_question_is_answered_by_its_thread() {
         _ => None,
     });
     assert_eq!((owner, presence), (3, Presence::Refuses(MAC_ONE)));
+
+    let Threads { network, reports, .. } = threads;
+    drop(network);
+    within(PATIENCE, "the threads have ended", || (!reports.drain(drop)).then_some(()));
+}
+
+#[test]
+fn a_virtual_mac_comes_and_goes_by_order() {
+    let Some(lan) = Lan::new() else { return };
+    let parent = eth0(&lan.one);
+    let mut threads = Threads::start(&lan.one);
+    let create =
+        Order::CreateVirtualMac { owner: 1, parent: Arc::from("eth0"), virtual_router_id: 9, family: Family::V4 };
+    let made = |report: &Report| match report {
+        Report::VirtualMac { made, .. } => Some(made.as_ref().map(Clone::clone).map_err(ToString::to_string)),
+        _ => None,
+    };
+    threads.network.order(create.clone()).unwrap();
+    assert_eq!(threads.expect("refused", made), Err("no interface is named `eth0`".to_owned()), "it is not watched");
+    let nothing: Arc<[IpNet]> = Arc::from([]);
+    let watch = |name: &str| Order::Watch { interface: Arc::from(name), virtual_addresses: Arc::clone(&nothing) };
+    threads.network.order(watch("eth0")).unwrap();
+    threads.network.order(create).unwrap();
+    let made = threads.expect("made", made).unwrap();
+    assert_eq!((&made.name, made.mac), (&virtual_mac::name(&parent, 9, Family::V4), Mac::virtual_v4(9)));
+    threads.network.order(watch(&made.name)).unwrap();
+    threads.interface("it is there", Option::is_some);
+    threads.network.order(Order::RemoveVirtualMac { interface: made.name }).unwrap();
+    threads.interface("it is gone", Option::is_none);
 }
