@@ -15,9 +15,9 @@
 pub mod announce;
 pub mod authentication;
 pub mod checksum;
-//pub mod group;
+pub mod group;
 pub mod interval;
-//pub mod machine;
+pub mod machine;
 pub mod packet;
 pub mod peer;
 pub mod priority;
