@@ -163,7 +163,7 @@ impl Authenticator {
     pub(super) fn sign(&mut self, bound: Bound, message: &[u8], utc: Utc) -> [u8; TRAILER] {
         let mut trailer = [0; TRAILER];
         let Some(Key { id, key }) = self.keyring.keys.first() else { return trailer };
-        self.sent = self.sent.next(utc);
+        self.sent = self.sent.next(utc, self.keyring.window);
         trailer[0] = TYPE;
         trailer[1] = *id;
         trailer[4..12].copy_from_slice(&self.sent.0.to_be_bytes());
@@ -246,10 +246,11 @@ fn tag(key: &hmac::Key, bound: Bound, message: &[u8], trailer: &[u8; TRAILER]) -
 }
 
 impl Sequence {
-    /// The clock, or one more than the last where the clock has not moved or went back.
-    fn next(self, utc: Utc) -> Self {
+    /// The clock, or one more than the last where the clock has not moved or went back. What is so far
+    /// ahead that nobody believes it is given up.
+    fn next(self, utc: Utc, window: Duration) -> Self {
         let clock = Self::at(utc);
-        if clock.is_after(self) { clock } else { Self(self.0.wrapping_add(1)) }
+        if clock.is_after(self) || self.distance(utc) > window { clock } else { Self(self.0.wrapping_add(1)) }
     }
 
     fn at(Utc(time): Utc) -> Self {
@@ -376,6 +377,18 @@ mod tests {
         assert_eq!(ours.verify(from, &message, Some(&trailer), utc(1_001_000)), Err(Refusal::Replay));
         let trailer = right.sign(from, &message, utc(1_010_000));
         assert_eq!(ours.verify(from, &message, Some(&trailer), utc(1_010_000)), Ok(()));
+    }
+
+    #[test]
+    fn our_own_clock_may_be_put_back_as_well() {
+        let (message, from) = (bytes("3133c80100644402c0000264"), bound("10.0.0.1"));
+        let mut theirs = authenticator(&[(1, &KEY)], Mode::Enforce);
+        let mut ours = authenticator(&[(1, &KEY)], Mode::Enforce);
+        for clock in [1_000_000, 1_002_000, 1_001_000, 9_000_000, 1_003_000] {
+            let trailer = theirs.sign(from, &message, utc(clock));
+            let expected = if clock == 9_000_000 { Err(Refusal::Stale) } else { Ok(()) };
+            assert_eq!(ours.verify(from, &message, Some(&trailer), utc(1_002_000)), expected, "{clock}");
+        }
     }
 
     #[test]

@@ -24,3 +24,6 @@ pub mod priority;
 pub mod refusal;
 pub mod track;
 pub mod wire;
+
+#[cfg(test)]
+mod simulation;

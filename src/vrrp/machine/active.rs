@@ -194,7 +194,8 @@ impl Machine {
         // Before anything else, in all three cases. To who hands over: RFC 9568 §6.4.3. To a lower one,
         // which the RFC ignores: it learns at once that it is not alone. To a better one, to which the
         // RFC yields without a word: it learns that there was another, and announces itself anew.
-        if Active::may_answer(&mut active.answered_at, now, active.interval) {
+        // One an interval, but a last word is said in any case.
+        if beaten || Active::may_answer(&mut active.answered_at, now, active.interval) {
             self.speak(now);
         }
         if told.priority == HAND_OVER {

@@ -208,7 +208,8 @@ fn after_a_rival_the_winner_announces_when_it_is_seen_and_when_it_is_gone() {
 
 #[test]
 fn a_farewell_is_served_until_another_speaks() {
-    let leaves: [(fn(&mut Machine, Instant), State); 3] = [
+    type Leave = fn(&mut Machine, Instant);
+    let leaves: [(Leave, State); 3] = [
         (Machine::hand_over, State::Backup),
         (Machine::drain, State::Fault(Fault::Drained)),
         (Machine::stop, State::Fault(Fault::Stopped)),
