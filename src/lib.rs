@@ -13,7 +13,7 @@ pub mod demo;
 pub mod app;
 // Its own listener for operators: /metrics, /status, /healthz.
 pub mod admin;
-// A virtual address shared with another host: who has it, and its frames, sockets and addresses.
+// Virtual addresses shared with another host: an island, which uses nothing above it.
 pub mod vrrp;
 // Bytes come in: bind, accept, choose TLS and protocol.
 pub mod listener;

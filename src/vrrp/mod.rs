@@ -1,14 +1,37 @@
-//! A virtual address that two hosts share (RFC 9568): the system's side of it.
+//! Virtual addresses shared with another host: VRRP version 3 (RFC 9568) and 2 (RFC 3768).
 //!
-//! What decides is pure and stands elsewhere; here is what owns sockets and speaks with the kernel.
-//! In come orders: hold this address, announce it, ask who has it. Out go adverts as they came, the
-//! state of interfaces, and how an order went. Nothing that the VRRP thread calls waits: what may take
-//! time has a thread of its own ([`network`], [`probe`]) and reports by a [`mailbox`] that can be polled.
+//! What comes in: adverts of other hosts, what is known of our own links and services, the time.
+//! What goes out: adverts, and orders to claim, announce, probe and release the virtual addresses.
+//!
+//! ```text
+//!   datagram ─► Wire::receive ─► Received ─► Machine ─► Output::Send ─► Wire::encode ─► datagram
+//!                                              ▲  └──► Claim, Release, Announce, Probe, Event
+//!                        Tracker (own facts) ──┘
+//! ```
+//!
+//! What always holds: what decides does no I/O and reads no clock; a datagram never panics and takes
+//! no memory; an advert that is refused moves no timer; nothing that the VRRP thread calls waits: what
+//! may take time has a thread of its own ([`network`], [`probe`]) and reports by a [`mailbox`].
 
+// What decides, and the wire: pure.
+pub mod announce;
+pub mod authentication;
+pub mod checksum;
+pub mod group;
+pub mod interval;
+pub mod machine;
+pub mod neighbour;
+pub mod packet;
+pub mod peer;
+pub mod priority;
+pub mod refusal;
+pub mod track;
+pub mod wire;
+
+// What owns sockets and speaks with the kernel.
 mod failure;
 pub mod frame_socket;
 pub mod mailbox;
-pub mod neighbour;
 pub mod netlink;
 pub mod network;
 pub mod probe;
@@ -16,3 +39,6 @@ pub mod socket;
 pub mod virtual_mac;
 
 pub use failure::NetworkError;
+
+#[cfg(test)]
+mod simulation;
