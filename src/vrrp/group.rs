@@ -26,12 +26,16 @@ impl Group {
     pub fn new(machines: Vec<Machine>) -> Self {
         let together = machines.len() > 1;
         let member = |mut machine: Machine| {
-            if together {
-                machine.join_group();
-            }
+            machine.join_group(together);
             Member { was_active: machine.state() == State::Active, machine }
         };
         Self { members: machines.into_iter().map(member).collect() }
+    }
+
+    /// The members, each on its own again, in the order in which they were given.
+    #[must_use]
+    pub fn into_members(self) -> Vec<Machine> {
+        self.members.into_iter().map(|member| member.machine).collect()
     }
 
     /// The members, in the order in which they were given.
@@ -49,7 +53,13 @@ impl Group {
 
     /// Gives every member the same: a drain, a stop.
     pub fn handle_all(&mut self, now: Instant, input: impl Fn(&mut Machine)) {
-        self.members.iter_mut().for_each(|member| input(&mut member.machine));
+        self.handle_each(now, |_, machine| input(machine));
+    }
+
+    /// Gives every member, by its place, what happened to it at once; the others follow then.
+    pub fn handle_each(&mut self, now: Instant, mut input: impl FnMut(usize, &mut Machine)) {
+        let members = self.members.iter_mut().enumerate();
+        members.for_each(|(place, member)| input(place, &mut member.machine));
         self.follow(now);
     }
 

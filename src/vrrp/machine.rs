@@ -149,9 +149,14 @@ impl Machine {
     #[must_use]
     pub fn resume(settings: Settings, source: IpAddr, now: Instant) -> Self {
         let mut machine = Self::new(settings, now);
-        machine.source = Some(source);
-        machine.become_active(now, Reason::Resumed);
+        machine.resume_from(now, source);
         machine
+    }
+
+    /// The same for one that was made before its link was seen.
+    pub(super) fn resume_from(&mut self, now: Instant, source: IpAddr) {
+        self.source = Some(source);
+        self.become_active(now, Reason::Resumed);
     }
 
     /// The link is up and we send from this address, or it is down.
@@ -338,9 +343,9 @@ impl Machine {
         (self.tracking == Tracking::Unfit).then_some(Fault::Unfit)
     }
 
-    /// From here on it claims only together with others.
-    pub(super) fn join_group(&mut self) {
-        self.grouped = true;
+    /// From here on it claims only together with others, or alone.
+    pub(super) fn join_group(&mut self, grouped: bool) {
+        self.grouped = grouped;
     }
 
     /// Whether another member takes no part.

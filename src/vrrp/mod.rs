@@ -28,6 +28,10 @@ pub mod refusal;
 pub mod track;
 pub mod wire;
 
+// What was written, ready to run; and what is said about it.
+mod line;
+pub mod plan;
+
 // What owns sockets and speaks with the kernel.
 mod failure;
 pub mod frame_socket;
@@ -37,6 +41,14 @@ pub mod network;
 pub mod probe;
 pub mod socket;
 pub mod virtual_mac;
+
+// What is run outside, and the host that all this is.
+mod check;
+mod child;
+mod herald;
+mod hook;
+pub mod host;
+mod post;
 
 pub use failure::NetworkError;
 

@@ -39,6 +39,8 @@ pub struct Interface {
     pub ipv4: Option<Ipv4Addr>,
     /// Its link-local IPv6 address, virtual ones left out.
     pub link_local: Option<Ipv6Addr>,
+    /// Its first other IPv6 address, virtual ones left out.
+    pub ipv6: Option<Ipv6Addr>,
 }
 
 /// An address of an interface.
@@ -376,17 +378,18 @@ fn interface(name: &str, link: &LinkMessage, addresses: impl Iterator<Item = Add
         LinkAttribute::Address(bytes) => bytes.as_slice().try_into().ok().map(Mac),
         _ => None,
     });
-    let (mut ipv4, mut link_local) = (None, None);
+    let (mut ipv4, mut link_local, mut ipv6) = (None, None, None);
     for address in addresses.filter(|address| !address.tentative) {
         match address.net.addr() {
             IpAddr::V4(v4) if !address.secondary => ipv4 = ipv4.or(Some(v4)),
             IpAddr::V6(v6) if v6.is_unicast_link_local() => link_local = link_local.or(Some(v6)),
+            IpAddr::V6(v6) => ipv6 = ipv6.or(Some(v6)),
             _ => {}
         }
     }
     let running = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     let (name, index) = (name.to_owned(), link.header.index);
-    Interface { name, index, mac: mac.unwrap_or_default(), running, ipv4, link_local }
+    Interface { name, index, mac: mac.unwrap_or_default(), running, ipv4, link_local, ipv6 }
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {

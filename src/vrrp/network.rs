@@ -154,7 +154,7 @@ impl Network {
         self.orders.offer(order)
     }
 
-    /// Asks who has an address, without waiting; questions are answered one after the other.
+    /// Asks who has an address, without waiting; questions are answered side by side.
     ///
     /// # Errors
     /// Where the thread does not keep up, or has ended.
@@ -189,15 +189,22 @@ fn no_thread(what: &'static str) -> impl FnOnce(std::io::Error) -> NetworkError 
     move |source| NetworkError::Thread(what, source)
 }
 
-/// Answers questions until nobody asks any more.
+/// Answers questions until nobody asks any more. Each has a thread: a host that dies takes all its
+/// addresses along, and one that waits for an answer must not use up the time of the others.
 fn answer(asked: &Receiver<(usize, Question)>, reports: &Sender<Report>) {
     loop {
         wait(&mut [PollFd::new(asked, PollFlags::IN)]);
-        let mut is_heard = true;
         let goes_on = asked.drain(|(owner, question)| {
-            is_heard &= reports.send(Report::Probed { owner, presence: probe(&question) }).is_ok();
+            let reports = reports.clone();
+            let tell = move || {
+                // Nobody may be there to hear it.
+                let _ = reports.send(Report::Probed { owner, presence: probe(&question) });
+            };
+            if let Err(error) = thread::Builder::new().name("vrrp-question".into()).spawn(tell) {
+                tracing::warn!(%error, "no thread to ask who has an address");
+            }
         });
-        if !goes_on || !is_heard {
+        if !goes_on {
             return;
         }
     }

@@ -127,6 +127,8 @@ pub struct Identity {
     pub addresses: AddressList,
     /// Unicast peers, at most [`MOST_PEERS`]; none: multicast.
     pub peers: Vec<IpAddr>,
+    /// Whether unicast adverts that came through a router are refused; multicast ones always are.
+    pub check_ttl: bool,
     /// `auth_hmac`.
     pub keyring: Option<Keyring>,
 }
@@ -217,13 +219,14 @@ pub struct Wire {
     protocol: Protocol,
     addresses: AddressList,
     peers: Vec<IpAddr>,
+    check_ttl: bool,
     authenticator: Option<Authenticator>,
 }
 
 impl Wire {
     /// For an identity that can be spoken.
     pub fn new(identity: Identity) -> Result<Self, IdentityError> {
-        let Identity { vrid, protocol, addresses, peers, keyring } = identity;
+        let Identity { vrid, protocol, addresses, peers, check_ttl, keyring } = identity;
         if vrid == 0 {
             return Err(IdentityError::VirtualRouterId);
         }
@@ -237,7 +240,8 @@ impl Wire {
             return Err(IdentityError::PeerFamily(*peer));
         }
         let authenticator = keyring.map(Authenticator::new);
-        Ok(Self { vrid, protocol, addresses, peers, authenticator })
+        let check_ttl = check_ttl || peers.is_empty();
+        Ok(Self { vrid, protocol, addresses, peers, check_ttl, authenticator })
     }
 
     /// The virtual addresses.
@@ -309,7 +313,7 @@ impl Wire {
             return Err(Refusal::Ourselves);
         }
         // RFC 9568 §7.1: "MUST verify that the IPv4 TTL/IPv6 Hop Limit is 255".
-        if datagram.ttl != 255 {
+        if datagram.ttl != 255 && self.check_ttl {
             return Err(Refusal::Ttl);
         }
         if datagram.source.is_ipv4() != self.addresses.is_ipv4() {

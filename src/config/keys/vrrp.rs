@@ -96,7 +96,7 @@ const AUTH_HMAC: &[Key] = &[
 
 const HMAC_KEY: &[Key] = &[
     Key::required("id", Integer(0, 255), "Its number, the same on both hosts"),
-    Key::required("secret", Text, "The secret, 8 to 64 bytes"),
+    Key::required("secret", Text, "The secret, 32 to 64 bytes"),
 ];
 
 const ANNOUNCE: &[Key] = &[

@@ -98,7 +98,7 @@ pub struct AuthHmac {
 pub struct HmacKey {
     /// Its number.
     pub id: u8,
-    /// 8 to 64 bytes.
+    /// 32 to 64 bytes.
     pub secret: String,
 }
 

@@ -164,6 +164,7 @@ fn preempt(node: &Node<'_>, priority: u8) -> Preempt {
 
 fn auth_hmac(node: &Node<'_>, advert_interval: Duration) -> Option<AuthHmac> {
     const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
+    const LONGEST_WINDOW: Duration = Duration::from_secs(300);
     node.not_empty("keys");
     let mut keys: Vec<HmacKey> = Vec::new();
     for table in node.tables("keys") {
@@ -178,14 +179,20 @@ fn auth_hmac(node: &Node<'_>, advert_interval: Duration) -> Option<AuthHmac> {
     let modes =
         [("receive_only", HmacMode::ReceiveOnly), ("permissive", HmacMode::Permissive), ("enforce", HmacMode::Enforce)];
     let window = node.read("window", |leaf: Leaf<'_>| leaf.duration());
-    let window = window.map_or_else(|| SHORTEST_WINDOW.max(3 * advert_interval), |window| window.value);
+    if let Some(window) =
+        window.as_ref().filter(|window| !(Duration::from_secs(1)..=LONGEST_WINDOW).contains(&window.value))
+    {
+        node.walk.fault(Diagnostic::error(window.span, "`window` is \"1s\" to \"300s\""));
+    }
+    let usual = (3 * advert_interval).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+    let window = window.map_or(usual, |window| window.value);
     let mode = node.choice("mode", &modes, HmacMode::Enforce);
     (!keys.is_empty()).then_some(AuthHmac { keys, mode, window })
 }
 
 fn hmac_secret(text: &str) -> Result<String, String> {
-    if !(8..=64).contains(&text.len()) {
-        return Err(format!("`secret` has 8 to 64 bytes, not {}", text.len()));
+    if !(32..=64).contains(&text.len()) {
+        return Err(format!("`secret` has 32 to 64 bytes, not {}", text.len()));
     }
     Ok(text.to_owned())
 }

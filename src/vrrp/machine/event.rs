@@ -19,6 +19,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every word of [`Self::name`].
+    pub const NAMES: [&'static str; 3] = ["active", "backup", "fault"];
+
     /// The word that metrics, hooks and the log use.
     #[must_use]
     pub fn name(self) -> &'static str {

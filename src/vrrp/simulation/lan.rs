@@ -103,7 +103,7 @@ impl Lan {
             change(&mut settings);
             let keyring = hmac.then(|| Keyring::new(&[(1, &[7; 32])], Mode::Enforce, Duration::from_secs(5)).unwrap());
             let addresses = AddressList::new(vec![IpAddr::from([192, 168, 0, 100])]).unwrap();
-            let identity = Identity { vrid: 51, protocol, addresses, peers: Vec::new(), keyring };
+            let identity = Identity { vrid: 51, protocol, addresses, peers: Vec::new(), check_ttl: true, keyring };
             Host {
                 machine: Machine::new(settings, start),
                 wire: Wire::new(identity).unwrap(),

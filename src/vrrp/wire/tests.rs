@@ -28,7 +28,7 @@ fn v3(centiseconds: u16) -> Protocol {
 }
 
 fn identity(protocol: Protocol) -> Identity {
-    Identity { vrid: 51, protocol, addresses: list(&[VIP]), peers: Vec::new(), keyring: None }
+    Identity { vrid: 51, protocol, addresses: list(&[VIP]), peers: Vec::new(), check_ttl: true, keyring: None }
 }
 
 fn keyring(mode: Mode) -> Keyring {
