@@ -50,7 +50,7 @@ pub(super) fn word(state: State, reason: Reason) -> &'static str {
 fn became(state: State, reason: Reason) -> (Level, String) {
     if let State::Fault(fault) = state {
         let (level, why) = match fault {
-            Fault::Starting => (Level::INFO, "waits for its interface"),
+            Fault::Starting => (Level::INFO, "waits for its interface and its services"),
             Fault::NoLink => (Level::ERROR, "its interface has no link or no address; look at the cable"),
             Fault::Unfit => (Level::ERROR, "something that it tracks is broken"),
             Fault::Group => (Level::ERROR, "another instance of its group takes no part"),

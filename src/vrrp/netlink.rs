@@ -35,7 +35,7 @@ pub struct Interface {
     pub mac: Mac,
     /// It is set up, and there is a carrier.
     pub running: bool,
-    /// Its primary IPv4 address, virtual ones left out.
+    /// Its first IPv4 address; a virtual one only where it is there for ever, and no other is.
     pub ipv4: Option<Ipv4Addr>,
     /// Its link-local IPv6 address, virtual ones left out.
     pub link_local: Option<Ipv6Addr>,
@@ -52,8 +52,6 @@ pub struct Address {
     pub valid: Option<Duration>,
     /// It cannot be used yet or ever: another host may have it.
     pub tentative: bool,
-    /// Another address of its subnet was there first.
-    pub secondary: bool,
 }
 
 /// A socket for requests. Each waits for the kernel, which may take as long as others hold its lock.
@@ -99,9 +97,12 @@ impl Netlink {
         });
         let Some(link) = link else { return Ok(None) };
         let own = self.addresses(link.header.index)?;
-        let is_virtual =
-            |own: &Address| own.valid.is_some() && virtual_addresses.iter().any(|net| net.addr() == own.net.addr());
-        Ok(Some(interface(name, &link, own.into_iter().filter(|own| !is_virtual(own)))))
+        let is_virtual = |own: &Address| virtual_addresses.iter().any(|net| net.addr() == own.net.addr());
+        let ours = own.into_iter().filter(|own| own.valid.is_none() || !is_virtual(own));
+        // An address owner has virtual ones for ever. They are the last choice: a host that holds them
+        // drops what comes from them, as from itself.
+        let (owned, others): (Vec<Address>, Vec<Address>) = ours.partition(is_virtual);
+        Ok(Some(interface(name, &link, others.into_iter().chain(owned))))
     }
 
     /// The addresses of an interface, in the kernel's order.
@@ -381,10 +382,9 @@ fn interface(name: &str, link: &LinkMessage, addresses: impl Iterator<Item = Add
     let (mut ipv4, mut link_local, mut ipv6) = (None, None, None);
     for address in addresses.filter(|address| !address.tentative) {
         match address.net.addr() {
-            IpAddr::V4(v4) if !address.secondary => ipv4 = ipv4.or(Some(v4)),
+            IpAddr::V4(v4) => ipv4 = ipv4.or(Some(v4)),
             IpAddr::V6(v6) if v6.is_unicast_link_local() => link_local = link_local.or(Some(v6)),
             IpAddr::V6(v6) => ipv6 = ipv6.or(Some(v6)),
-            _ => {}
         }
     }
     let running = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
@@ -410,7 +410,6 @@ fn address(message: &AddressMessage) -> Option<Address> {
         net,
         valid: seconds.map(|seconds| Duration::from_secs(seconds.into())),
         tentative: flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
-        secondary: net.addr().is_ipv4() && flags.contains(AddressFlags::Secondary),
     })
 }
 

@@ -55,9 +55,10 @@ pub fn remove(netlink: &mut Netlink, name: &str) -> Result<bool, NetworkError> {
     netlink.remove(name)
 }
 
-/// What the host itself sends and what others on this host send stays apart: nothing is bridged.
+/// Nothing is bridged on this host. In this mode, and not in `private`, what other hosts send to a group
+/// with the same MAC is heard on the real interface.
 fn macvlan(name: &str, parent: u32, mac: Mac) -> LinkMessage {
-    let mode = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)]);
+    let mode = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Vepa)]);
     let mut link = LinkMessage::default();
     link.attributes = vec![
         LinkAttribute::IfName(name.to_owned()),

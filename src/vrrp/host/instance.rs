@@ -165,6 +165,10 @@ impl Instance {
     pub(super) fn look(&mut self, now: Instant, machine: &mut Machine, world: &mut World) {
         let place = self.find_place(world);
         let is_first = self.place.is_none() && machine.state() == State::Fault(Fault::Starting);
+        if is_first && world.facts.is_none() && self.trusted_until.is_none() {
+            // Nothing is known of our own services: no reason yet to call it a fault.
+            return;
+        }
         if place == self.place {
             if is_first && world.link(&self.plan.interface).is_some_and(Link::is_known) {
                 self.tell_of_no_link(world);
@@ -328,7 +332,7 @@ impl Instance {
             Ok(interface) => {
                 let name: Arc<str> = interface.name.into();
                 self.virtual_interface = Virtual::Made(Arc::clone(&name));
-                world.watch_virtual(name, self.plan.family, &self.plan.addresses);
+                world.watch_virtual(name, &self.plan);
             }
             Err(error) => {
                 self.virtual_interface = Virtual::Failed;
@@ -470,7 +474,7 @@ impl Instance {
 
     /// Has an interface with the virtual MAC made, where one is wanted and can be.
     pub(super) fn look_after_virtual_mac(&mut self, world: &mut World) {
-        if !self.plan.virtual_mac {
+        if !self.plan.virtual_mac || self.is_removing {
             return;
         }
         let real_runs = world.link(&self.plan.interface).is_some_and(|link| link.index().is_some());

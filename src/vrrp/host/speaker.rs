@@ -221,12 +221,16 @@ impl Speaker {
         match order {
             Order::Reconfigure(plans) => self.reconfigure(now, plans),
             Order::Facts(facts) => {
+                let is_first = self.world.facts.is_none();
                 for team in &mut self.teams {
                     team.handle_each(now, &mut self.world, |instance, machine, _| {
                         instance.take_facts(now, &facts, machine);
                     });
                 }
                 self.world.facts = Some(facts);
+                if is_first {
+                    self.look(now);
+                }
             }
             Order::HandOver => self.all(now, Machine::hand_over),
             Order::Drain => {
@@ -316,8 +320,9 @@ impl Speaker {
             team.handle_each(now, &mut self.world, |_, machine, _| machine.stop(now));
             self.teams.push(team);
         }
-        self.watch();
         self.group(now, members);
+        self.watch();
+        self.look(now);
         self.begin(now);
     }
 

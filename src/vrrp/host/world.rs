@@ -12,7 +12,7 @@ use crate::vrrp::network::{Network, Order};
 use crate::vrrp::packet::LONGEST;
 use crate::vrrp::plan::{Origin, Plan};
 use crate::vrrp::probe::Question;
-use crate::vrrp::socket::{Family, Membership};
+use crate::vrrp::socket::Membership;
 
 /// What instances share.
 #[derive(Debug)]
@@ -64,12 +64,12 @@ impl World {
     }
 
     /// Watches an interface with a virtual MAC.
-    pub(super) fn watch_virtual(&mut self, name: Arc<str>, family: Family, addresses: &Arc<[IpNet]>) {
+    pub(super) fn watch_virtual(&mut self, name: Arc<str>, plan: &Plan) {
         let mut wants = Wants::default();
         // Adverts are heard on the real interface.
-        wants.add(family, Membership::None);
+        wants.add(plan.family, Membership::None);
         self.virtual_links.push(Arc::clone(&name));
-        self.watch_one(name, wants, Arc::clone(addresses));
+        self.watch_one(name, wants, Arc::clone(&plan.addresses));
     }
 
     /// An interface with a virtual MAC is gone.

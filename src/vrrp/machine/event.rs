@@ -36,7 +36,7 @@ impl State {
 /// Why an instance takes no part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its link has not been seen yet.
+    /// Its link and its services have not been seen yet.
     Starting,
     /// Its interface has no link or no address.
     NoLink,

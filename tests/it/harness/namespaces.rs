@@ -49,7 +49,8 @@ impl Lan {
 }
 
 impl Namespace {
-    fn new() -> Option<Self> {
+    /// `None`, and a loud line, where namespaces are impossible.
+    pub fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("haechi-{}-{}", process::id(), NUMBER.fetch_add(1, Relaxed));
         let said = run("ip", ["netns", "add", &name]);
@@ -71,6 +72,11 @@ impl Namespace {
             run()
         };
         thread::scope(|scope| scope.spawn(inside).join()).unwrap()
+    }
+
+    /// Its name, as `ip netns` has it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `ip` in the namespace; what it said.
@@ -102,6 +108,11 @@ impl Drop for Namespace {
 pub struct Capture(Socket);
 
 impl Capture {
+    /// All frames that are there.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.find(|_| true)).collect()
+    }
+
     /// The next frame for which this holds, of those that are there.
     pub fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         let mut frame = [0; 2048];
