@@ -15,6 +15,8 @@ pub mod guard;
 pub mod app;
 // Its own listener for operators: /metrics, /status, /healthz.
 pub mod admin;
+// Virtual addresses shared with another host: an island, which uses nothing above it.
+pub mod vrrp;
 // Bytes come in: bind, accept, choose TLS and protocol.
 pub mod listener;
 // Protocol drivers: bytes to exchanges and back.

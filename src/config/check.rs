@@ -1,5 +1,7 @@
 //! What no table can know alone: names that others define, addresses and hosts that others have too.
 
+mod vrrp;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
     check.listeners();
     check.upstreams();
     check.sites();
+    check.vrrp();
 }
 
 struct Check<'a> {

@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Table(&'static [Key]),
     /// `[key.NAME]`
     Named(&'static [Key]),
+    /// Any names, each with a value of this kind.
+    Members(&'static Self),
     /// Any names, text each.
     Texts,
     /// A path for each status from 400 to 599.
@@ -92,6 +94,7 @@ impl fmt::Display for Kind {
             Self::List(element) => write!(f, "a list, each entry {element}"),
             Self::Table(_) => f.write_str("a table"),
             Self::Named(_) => f.write_str("a table of named tables"),
+            Self::Members(element) => write!(f, "a table of names, each {element}"),
             Self::Texts => f.write_str("a table of names and texts"),
             Self::StatusPaths => f.write_str("a table of statuses and paths"),
             Self::Either([one, other]) => write!(f, "{one}, or {other}"),

@@ -1,5 +1,7 @@
 //! Every key of the config file.
 
+mod vrrp;
+
 use super::key::Key;
 use super::key::Kind::{
     self, Bool, Choice, Duration, Either, False, FalseUntilLater, Grace, Integer, Later, List, Named, OneOf, Path,
@@ -28,7 +30,7 @@ pub(super) const MAIN: &[Key] = &[
         StatusPaths,
         "Pages for every site: a status and a file, as in 503 = \"errors/503.html\"",
     ),
-    Key::optional("vrrp", Later, "Virtual addresses shared with another host"),
+    Key::default("vrrp", Named(vrrp::VRRP), "{}", "Virtual addresses shared with another host"),
 ];
 
 /// A file that the main one includes.

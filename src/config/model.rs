@@ -6,6 +6,7 @@
 mod listener;
 mod site;
 mod upstream;
+mod vrrp;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use listener::*;
 pub use site::*;
 pub use upstream::*;
+pub use vrrp::*;
 
 use crate::diagnostic::{SourceFile, Sources, Spanned};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// `[upstream.*]` in file order, included files after the main one.
     pub upstreams: Vec<Upstream>,
+    /// `[vrrp.*]` in file order.
+    pub vrrp: Vec<Vrrp>,
     /// `[error_pages]`: status and file, for every site without a page of its own.
     pub error_pages: Vec<(u16, Spanned<PathBuf>)>,
 }

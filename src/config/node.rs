@@ -355,6 +355,7 @@ impl<'a> Leaf<'a> {
         let kind = match self.kind {
             Kind::Named(_) => &Kind::Table(&[]),
             Kind::StatusPaths => &Kind::Path,
+            Kind::Members(kind) => kind,
             _ => &Kind::Text,
         };
         let mut members = Vec::new();

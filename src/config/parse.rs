@@ -3,6 +3,7 @@
 mod listener;
 mod site;
 mod upstream;
+mod vrrp;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -103,6 +104,7 @@ fn empty() -> Config {
         listeners: Vec::new(),
         sites: Vec::new(),
         upstreams: Vec::new(),
+        vrrp: Vec::new(),
         error_pages: Vec::new(),
     }
 }
@@ -115,6 +117,7 @@ fn read_file(walk: &Walk<'_>, keys: &'static [Key], document: &DeTable<'_>, conf
         config.admin = admin(&root.table_or_default("admin"));
         config.log = log(&root.table_or_default("log"));
         config.listeners = root.named("listener").iter().map(|(name, node)| listener::listener(name, node)).collect();
+        config.vrrp = root.named("vrrp").iter().filter_map(|(name, node)| vrrp::vrrp(name, node)).collect();
         config.error_pages = error_pages(&root);
     }
     config.sites.extend(root.tables("site").iter().map(site::site));

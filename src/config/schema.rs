@@ -58,6 +58,7 @@ fn kind(of: &Kind) -> Map<String, Value> {
         Kind::List(element) => with("array", "items", kind(element).into()),
         Kind::Table(keys) => table(keys),
         Kind::Named(keys) => with("object", "additionalProperties", table(keys).into()),
+        Kind::Members(element) => with("object", "additionalProperties", kind(element).into()),
         Kind::Texts => with("object", "additionalProperties", object("string").into()),
         Kind::StatusPaths => {
             let mut schema = with("object", "patternProperties", json!({ "^[45][0-9][0-9]$": object("string") }));

@@ -53,6 +53,63 @@ fn the_agreed_surface_is_read() {
 }
 
 #[test]
+fn the_surface_of_vrrp_is_read() {
+    let config = read_well(SURFACE);
+    let front = &config.vrrp[0];
+    assert_eq!((&*front.interface.value, front.virtual_router_id.value, front.priority), ("eth0", 51, 150));
+    assert_eq!(front.version, VrrpVersion::V3 { checksum: VrrpChecksum::Keepalived });
+    assert_eq!((front.advert_interval, front.preempt), (Duration::from_millis(100), Preempt::Never));
+    assert_eq!(front.addresses[0].value.to_string(), "192.168.0.100/24");
+    assert_eq!(front.peers[0].value.to_string(), "192.168.0.12");
+    let effect = |tracked: &Tracked| (tracked.name.value.clone(), tracked.effect);
+    let (upstream, healthy) = &front.track.upstreams[0];
+    assert_eq!((effect(upstream), *healthy), (("was".to_owned(), TrackEffect::Fault), 1));
+    assert_eq!(effect(&front.track.interfaces[0]), ("eth1".to_owned(), TrackEffect::Fault));
+    assert_eq!((&front.track.listeners, &front.hooks, &front.group), (&None, &None, &None));
+}
+
+#[test]
+fn what_is_added_to_vrrp_is_read() {
+    let config = read_well(ADDITIONS);
+    let [old, new, third] = &*config.vrrp else { panic!("instances") };
+    assert_eq!(old.version, VrrpVersion::V2 { auth_pass: Some("12345678".to_owned()) });
+    assert_eq!(
+        (old.priority, old.advert_interval, old.hold_down),
+        (100, Duration::from_secs(1), Duration::from_secs(1))
+    );
+    assert_eq!(old.preempt, Preempt::After(Duration::from_secs(30)));
+    let nets: Vec<String> = old.addresses.iter().map(|net| net.value.to_string()).collect();
+    assert_eq!(nets, ["10.7.0.1/32", "10.7.0.2/16"]);
+    assert!(old.on_partition == OnPartition::Stop && old.virtual_mac && old.check_ttl && !new.check_ttl);
+    assert_eq!(old.announce, Announce { repeat: 2, delay: Duration::from_secs(1), refresh: None });
+    assert_eq!(third.announce.refresh, Some(Duration::from_secs(30)));
+    assert_eq!(old.group, new.group);
+
+    let hmac = new.auth_hmac.as_ref().unwrap();
+    assert_eq!(hmac.keys.iter().map(|key| key.id).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!((hmac.mode, hmac.window), (HmacMode::Permissive, Duration::from_secs(5)));
+    assert_eq!(third.auth_hmac.as_ref().unwrap().window, Duration::from_secs(6));
+    assert_eq!(third.version, VrrpVersion::V3 { checksum: VrrpChecksum::Rfc9568 });
+
+    let effects = |all: &[Tracked]| all.iter().map(|tracked| tracked.effect).collect::<Vec<_>>();
+    let track = &new.track;
+    assert_eq!(effects(&track.interfaces), [TrackEffect::Fault, TrackEffect::Lower(30)]);
+    assert_eq!(effects(track.listeners.as_ref().unwrap()), [TrackEffect::Fault, TrackEffect::Lower(10)]);
+    assert_eq!(track.upstreams.iter().map(|(_, healthy)| *healthy).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(track.upstreams[0].0.effect, TrackEffect::Lower(20));
+    let exec = &track.exec[0];
+    assert_eq!((&*exec.tracked.name.value, exec.tracked.effect), ("check", TrackEffect::Lower(253)));
+    assert_eq!(
+        (exec.command.program.value.as_path(), &*exec.command.arguments),
+        (Path::new("/usr/local/bin/check"), &["-q".to_owned()][..])
+    );
+    assert_eq!((exec.interval, exec.rise, exec.fall), (Duration::from_secs(5), 2, 1));
+    let hooks = new.hooks.as_ref().unwrap();
+    assert_eq!((&*hooks.on, hooks.timeout), (&[HookState::Active][..], Duration::from_secs(5)));
+    assert_eq!(hooks.post.as_ref().unwrap().value, "https://hooks.example/vrrp?of=haechi");
+}
+
+#[test]
 fn the_added_keys_are_read() {
     let config = read_well(ADDITIONS);
     let [plain, secure, redirect] = &*config.listeners else { panic!("listeners") };
@@ -132,7 +189,7 @@ fn a_config_with_its_defaults_written_out_is_the_same_config() {
     // Spans move; all else stays.
     let without_spans = |config: &Config| {
         let all = (&config.process, &config.admin, &config.log, &config.listeners, &config.sites, &config.error_pages);
-        let text = format!("{all:?} {:?}", config.upstreams);
+        let text = format!("{all:?} {:?} {:?}", config.upstreams, config.vrrp);
         Regex::new(r"Span \{ [^}]* \}").unwrap().replace_all(&text, "").into_owned()
     };
     for text in [SURFACE, ADDITIONS, SMALLEST] {

@@ -25,6 +25,57 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{} is no address with a port, such as `0.0.0.0:80` or `[::]:80`", quote(text)))
 }
 
+/// The name of a network interface, as the kernel takes it.
+pub(super) fn interface_name(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 15;
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    if text.is_empty() || text.len() > LONGEST || !text.bytes().all(allowed) || [".", ".."].contains(&text) {
+        return Err(format!("{} is no name of an interface, such as `eth0`", quote(text)));
+    }
+    Ok(text.to_owned())
+}
+
+/// An address of an interface with its prefix; without one it stands alone.
+pub(super) fn interface_address(text: &str) -> Result<IpNet, String> {
+    let wrong = || format!("{} is no address with a prefix, such as `192.168.0.100/24`", quote(text));
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| wrong())?;
+    host_address(&net.addr().to_string())?;
+    let is_whole = net.prefix_len() == net.max_prefix_len();
+    // RFC 3021: a prefix of 31 bits has two hosts and no network address.
+    if !is_whole && net.prefix_len() + 1 != net.max_prefix_len() && net.addr() == net.network() {
+        return Err(format!("`{net}` is the network itself, and no address in it"));
+    }
+    Ok(net)
+}
+
+/// The address of one host on a link.
+pub(super) fn host_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{} is no address, such as `192.168.0.12`", quote(text)))?;
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() || is_broadcast {
+        return Err(format!("`{address}` is not the address of a host on a link"));
+    }
+    Ok(address)
+}
+
+/// The name of a user of the system.
+pub(super) fn user_name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@$".contains(&byte);
+    if text.is_empty() || text.len() > 256 || text.starts_with('-') || !text.bytes().all(allowed) {
+        return Err(format!("{} is no name of a user", quote(text)));
+    }
+    Ok(text.to_owned())
+}
+
+/// Where something is posted to.
+pub(super) fn http_url(text: &str) -> Result<String, String> {
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    match text.parse::<http::Uri>() {
+        Ok(url) if is_http && url.host().is_some_and(|host| !host.is_empty()) => Ok(text.to_owned()),
+        _ => Err(format!("{} is no URL, such as `http://127.0.0.1:9000/vrrp`", quote(text))),
+    }
+}
+
 /// A network, or one address.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network: IpNet = text

@@ -53,6 +53,7 @@ pub fn compile(
     listeners.sort_unstable_by_key(|listener| listener.id);
     let capacity = compiler.capacity();
     let error_pages = compiler.pages(&config.error_pages);
+    compiler.faults.extend(config.vrrp.first().map(|vrrp| Diagnostic::error(vrrp.name.span, NO_VRRP)));
     let Compiler { certificates, mut faults, .. } = compiler;
     let (certificate_faults, warnings) = certificates.into_parts();
     faults.extend(certificate_faults);
@@ -68,6 +69,8 @@ pub fn compile(
         }),
     }
 }
+
+const NO_VRRP: &str = "`vrrp` is not available in this version";
 
 struct Compiler<'c> {
     config: &'c Config,

@@ -57,9 +57,9 @@ impl Samples<'_> {
         let _ = writeln!(self.text, "{value}");
     }
 
-    /// Writes a sample of a gauge that may have a fraction.
+    /// Writes a sample of a counter or a gauge that may have a fraction.
     pub fn value(&mut self, labels: &[&str], value: f64) {
-        debug_assert_eq!(self.family.kind, Kind::Gauge, "{} is no gauge", self.family.name);
+        debug_assert_ne!(self.family.kind, Kind::Histogram, "{} is a histogram", self.family.name);
         self.name("", labels, None);
         let _ = match value {
             f64::INFINITY => writeln!(self.text, "+Inf"),

@@ -30,3 +30,5 @@ mod rfc;
 mod splicing;
 mod static_files;
 mod tomcat;
+mod vrrp_host;
+mod vrrp_shell;

@@ -6,11 +6,14 @@ pub mod eventually;
 pub mod frames;
 pub mod h2;
 pub mod haechi;
+pub mod keepalived;
 pub mod load;
+pub mod namespaces;
 pub mod origin;
 pub mod page;
 pub mod ports;
 pub mod raw;
+pub mod segment;
 pub mod siege;
 #[cfg(test)]
 mod tests;

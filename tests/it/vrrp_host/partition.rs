@@ -1,0 +1,125 @@
+//! Adverts are lost, refused or forged while hosts live.
+
+use std::net::TcpListener;
+
+use super::super::harness::segment::{Segment, adverts, deafen, undeafen};
+use super::super::harness::within;
+use super::{PATIENCE, Speaking, VIP, front, has, ip, read, until_gone, until_logged, well};
+
+const ANYWHERE: &str = "0.0.0.0:8080";
+
+#[test]
+fn adverts_that_are_lost_are_named_and_both_serve_until_they_come_again() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let _serves = one.enter(|| TcpListener::bind(ANYWHERE).unwrap());
+    let first = Speaking::front(one, "lost-one", "priority = 150");
+    first.until_active("silence");
+    let second = Speaking::front(two, "lost-two", "priority = 100");
+    second.host().facts(well(&[ANYWHERE])).unwrap();
+    second.until("backup", |now| now.counters.accepted > 0);
+
+    deafen(two);
+    second.until_active("unheard");
+    until_logged("lost-two", "let protocol 112 through every firewall");
+    // The first one hears the other and says so, but is the better one.
+    until_logged("lost-one", "192.168.0.12 is active too");
+    assert!(has(one, VIP) && has(two, VIP));
+    let capture = segment.switch.capture();
+    undeafen(two);
+    second.until_state("backup", "beaten");
+    until_gone(two, VIP);
+    // The winner announces itself, whoever spoke first.
+    let announced = |frame: &[u8]| frame[6..14] == [2, 0, 0, 0, 0, 0x0b, 8, 6] && frame[28..32] == [192, 168, 0, 100];
+    within(PATIENCE, "an announcement of the winner", || capture.find(announced));
+    let after = first.until("alone", |now| now.state == "active" && now.counters.both_active_seconds > 0.0);
+    assert!(has(one, VIP) && after.counters.transitions.len() == 2, "{after:?}");
+    assert!(
+        first
+            .metrics()
+            .contains("haechi_vrrp_transitions_total{instance=\"lost-one\",state=\"active\",reason=\"silence\"} 1\n")
+    );
+}
+
+#[test]
+fn where_two_do_harm_the_second_does_not_claim_while_the_first_serves() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let _serves = one.enter(|| TcpListener::bind(ANYWHERE).unwrap());
+    // Three down intervals are long: what holds is to be seen, not what comes after.
+    let slow = "advert_interval = \"2s\"\non_partition = \"stop\"";
+    let first = Speaking::front(one, "harm-one", &format!("priority = 150\n{slow}"));
+    first.until_active("silence");
+    let second = Speaking::front(two, "harm-two", &format!("priority = 250\npreempt = false\n{slow}"));
+    second.host().facts(well(&[ANYWHERE])).unwrap();
+    second.until("backup", |now| now.counters.accepted > 0);
+    deafen(two);
+    until_logged("harm-two", "does not take the addresses for three down intervals");
+    undeafen(two);
+    second.hears(2);
+    let now = &second.status()[0];
+    // A machine that stood still for so long may be past them.
+    let claimed = now.counters.transitions.iter().filter(|change| change.state == "active");
+    let claimed: Vec<&str> =
+        claimed.map(|change| &*change.reason).filter(|reason| *reason != "unheard_too_long").collect();
+    assert!(claimed.is_empty(), "{now:?}");
+    assert!(has(one, VIP));
+}
+
+#[test]
+fn a_daemon_that_is_dead_keeps_nobody_from_serving() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    // It answers ARP for ever, as one does that has died without our lifetimes, and refuses connections.
+    one.ip("addr add 192.168.0.100/24 dev eth0");
+    let second = Speaking::front(two, "dead-two", "priority = 100\non_partition = \"stop\"");
+    second.host().facts(well(&[ANYWHERE])).unwrap();
+    second.until_active("silence");
+    assert!(has(two, VIP));
+}
+
+#[test]
+fn a_wrong_password_is_named_and_moves_no_timer() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let old = |pass: &str, priority: u8| {
+        format!("version = 2\nadvert_interval = \"1s\"\npriority = {priority}\nauth_pass = \"{pass}\"")
+    };
+    let first = Speaking::front(one, "pass-one", &old("1111", 150));
+    first.until_active("silence");
+    let second = Speaking::front(two, "pass-two", &old("2222", 100));
+    let named = second.until("named", |now| now.refused.is_some());
+    let refused = named.refused.unwrap();
+    assert_eq!((refused.address, &*refused.cause), (ip("192.168.0.11"), "secret"));
+    until_logged("pass-two", "advert from 192.168.0.11 refused: its password is another; set `auth_pass`");
+    assert!(second.metrics().contains("haechi_vrrp_adverts_refused_total{instance=\"pass-two\",reason=\"secret\"} "));
+
+    // Both are active, and neither silences the other.
+    second.until_active("silence");
+    let capture = segment.switch.capture();
+    let mut heard = Vec::new();
+    within(PATIENCE, "both go on", || {
+        heard.extend(adverts(&capture).into_iter().map(|advert| advert.source));
+        let count = |source| heard.iter().filter(|other| **other == ip(source)).count();
+        (count("192.168.0.11") >= 6 && count("192.168.0.12") >= 6).then_some(())
+    });
+
+    let repaired = front("pass-two", &old("1111", 100));
+    second.host().reconfigure(read(&repaired)).unwrap();
+    let after = second.until_state("backup", "beaten");
+    assert_eq!(after.counters.transitions.iter().filter(|change| change.state == "active").count(), 1);
+    until_gone(two, VIP);
+    assert!(has(one, VIP));
+    assert_eq!(first.status()[0].state, "active");
+}
+
+#[test]
+fn a_virtual_router_of_another_number_with_our_address_is_named() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let first = Speaking::front(one, "number-one", "virtual_router_id = 52");
+    first.until_active("silence");
+    let second = Speaking::front(two, "number-two", "");
+    until_logged("number-two", "another host shares our addresses under virtual router id 52, ours is 51");
+    assert_eq!(second.status()[0].refused, None, "others live on the link by right");
+}
