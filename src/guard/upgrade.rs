@@ -102,14 +102,6 @@ pub(super) enum UpgradeFault {
     Link(#[from] LinkFault),
 }
 
-/// The path of the program that runs, where a new one is looked for.
-pub(super) fn own_binary() -> PathBuf {
-    let path = std::env::current_exe().unwrap_or_else(|_| "haechi".into());
-    // So the kernel calls one whose file was replaced.
-    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
-    replaced.unwrap_or(path)
-}
-
 impl Right {
     /// Claims it, with nothing left by anybody.
     pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
@@ -156,9 +148,9 @@ impl Guard {
         if let Some(why) = busy {
             return refuse(asker, &UpgradeFault::Busy(why));
         }
-        tracing::info!(binary = %self.binary.display(), "upgrading");
+        tracing::info!(binary = %self.program.path().display(), "upgrading");
         self.upgrading = Some(asker);
-        let (binary, path, events) = (self.binary.clone(), self.path.clone(), self.events.clone());
+        let (binary, path, events) = (self.program.path().to_owned(), self.path.clone(), self.events.clone());
         tokio::task::spawn(async move {
             let checked = check(&binary, &path).await;
             let _ = events.send(Event { worker: 0, what: What::Checked(checked) }).await;
@@ -202,7 +194,7 @@ impl Guard {
             return io::Error::from(error).into();
         }
         diagnostics::finish(LAST_WORDS);
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
         if let Ok(null) = File::open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(null);
