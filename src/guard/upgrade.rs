@@ -253,3 +253,57 @@ fn refuse(asker: Option<Asked>, fault: &UpgradeFault) {
         asked.answer(serde_json::json!({ "error": why }).to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_64;
+
+    use super::*;
+    use crate::control::{Health, KnownCertificate, TicketKey, Verdict};
+
+    /// Whoever comes here because of a change of the form counts `FORMAT` up with it.
+    #[test]
+    fn the_form_is_that_of_its_number() {
+        let at: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let verdict = Verdict {
+            upstream: "was".into(),
+            server: "was1".into(),
+            address: at,
+            health: Health::Down,
+            reason: "status 503".into(),
+            since: 300,
+        };
+        let certificate = KnownCertificate {
+            cert: "a.crt".into(),
+            key: "a.key".into(),
+            hash: 1 << 100,
+            names: vec!["a.example".into()],
+            not_before: 5,
+            not_after: 6,
+            is_rsa: true,
+        };
+        let estate = Estate {
+            format: FORMAT,
+            seed: Seed {
+                threads: 2,
+                generation: 3,
+                restarts: 4,
+                verdicts: vec![verdict],
+                names: vec![("was".into(), vec![at.ip()])],
+                ticket_keys: vec![TicketKey { made: 7, secret: [8; 32] }],
+                certificates: vec![certificate],
+            },
+            sockets: vec![(at, 2)],
+            admin: Some(at),
+            socket: "/run/haechi/1.sock".into(),
+            workers: vec![9],
+        };
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 12_361_906_568_347_480_358));
+    }
+
+    #[test]
+    fn another_form_is_not_taken_over() {
+        assert_eq!(takes_over(FORMAT), Ok(()));
+        assert!(takes_over(FORMAT + 1).is_err_and(|why| why.contains("restart")));
+    }
+}
