@@ -36,7 +36,7 @@ pub enum Order {
     Stop,
 }
 
-/// What a worker starts with.
+/// What a worker starts with. An upgrade passes it on too: a change of its form is one of `guard::upgrade`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seed {
     /// Data-plane threads.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -81,6 +82,7 @@ impl Worker {
     /// When the system has no process or no socket left.
     pub(super) fn start(
         number: u64,
+        program: &Path,
         identity: Option<&Identity>,
         now: (Instant, SystemTime),
         events: mpsc::Sender<Event>,
@@ -88,8 +90,7 @@ impl Worker {
         let (ours, theirs) = pair()?;
         let link = ours.try_clone()?;
         let (orders, reports) = guard_side(ours)?;
-        // The very binary that runs, whatever lies at its path by now.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(program);
         command.arg0("haechi").arg("worker").stdin(Stdio::from(theirs)).kill_on_drop(true);
         if let Some(identity) = identity {
             command.arg("--identity").arg(identity.to_string());

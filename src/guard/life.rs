@@ -15,11 +15,12 @@ use super::deaths::Deaths;
 use super::instance::{Asked, Instance, Order as Word};
 use super::offer::{Read, follow, open_log, threads};
 use super::predecessor::Predecessor;
+use super::program::Program;
 use super::questions::Waiting;
 use super::reload::{Pending, bind_patiently};
 use super::signals::Signal;
 use super::sockets::{Held, Shared};
-use super::upgrade::{Right, own_binary};
+use super::upgrade::Right;
 use super::watch::Watch;
 use super::{Fault, privileges, readiness};
 use crate::app::{self, Identity};
@@ -51,8 +52,7 @@ pub(super) struct Guard {
     pub(super) identity: Option<Identity>,
     pub(super) instance: Arc<Instance>,
     pub(super) started: SystemTime,
-    /// Where this program lies, or a newer one.
-    pub(super) binary: PathBuf,
+    pub(super) program: Program,
     /// A new binary is asked whether it takes over; who wants it to.
     pub(super) upgrading: Option<Option<Asked>>,
     pub(super) workers: Vec<Worker>,
@@ -81,8 +81,8 @@ enum Phase {
 impl Guard {
     /// Reads the config at `path`, binds, and starts the first worker.
     ///
-    /// With something `inherited` the sockets are bound already, and workers serve until the new one
-    /// does: then nothing that befalls it ends the guard.
+    /// Where the program before has left something with the `right` to run, the sockets are bound
+    /// already, and its workers serve until the new one does.
     pub(super) async fn start(
         path: &Path,
         watch: &Watch,
@@ -114,7 +114,7 @@ impl Guard {
             last_error: None,
             identity,
             instance,
-            binary: own_binary(),
+            program: Program::own(),
             upgrading: None,
             predecessors: Vec::new(),
             started: SystemTime::now(),
@@ -311,7 +311,7 @@ impl Guard {
         let load = self.load_order(&self.served, shared, log);
         let number = self.number();
         let now = (Instant::now(), SystemTime::now());
-        let worker = Worker::start(number, self.identity.as_ref(), now, self.events.clone())?;
+        let worker = Worker::start(number, self.program.same(), self.identity.as_ref(), now, self.events.clone())?;
         let (order, with) = load;
         worker.order(&Order::Begin(self.seed.clone()), Vec::new())?;
         worker.order(&Order::Load(Load { number, ..order }), with)?;

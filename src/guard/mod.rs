@@ -16,6 +16,7 @@ mod life;
 mod offer;
 mod predecessor;
 mod privileges;
+mod program;
 mod pulse;
 mod questions;
 pub mod readiness;

@@ -154,3 +154,75 @@ impl Shared {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::diagnostic::SourceFile;
+
+    fn config(admin: SocketAddr, listeners: &[SocketAddr]) -> Config {
+        let mut text = format!("[admin]\nbind = \"{admin}\"\n");
+        for (number, address) in listeners.iter().enumerate() {
+            text += &format!("[listener.l{number}]\nbind = [\"{address}\"]\n");
+        }
+        config::parse(vec![SourceFile::new("haechi.toml", text)]).unwrap()
+    }
+
+    /// Addresses that were free a moment ago, on an address of loopback that this process has for itself.
+    fn free<const N: usize>() -> [SocketAddr; N] {
+        let [high, low, ..] = std::process::id().to_ne_bytes();
+        let own = (std::net::Ipv4Addr::new(127, 1, high, low), 0);
+        let sockets: Vec<_> = (0..N).map(|_| TcpListener::bind(own).unwrap()).collect();
+        std::array::from_fn(|at| sockets[at].local_addr().unwrap())
+    }
+
+    fn is_open(address: SocketAddr) -> bool {
+        std::net::TcpStream::connect(address).is_ok()
+    }
+
+    #[test]
+    fn what_stays_is_kept_what_is_new_is_shared_and_what_is_gone_is_closed() {
+        let [admin, one, two, three] = free();
+        let mut held = Held::default();
+        let before = config(admin, &[one, two]);
+        held.take(&before, held.bind(&before, 2).unwrap());
+
+        let after = config(admin, &[two, three]);
+        let bound = held.bind(&after, 2).unwrap();
+        let shared = bound.share().unwrap();
+        assert_eq!((shared.addresses, shared.admin, shared.descriptors.len()), (vec![three], false, 2));
+        drop(shared.descriptors);
+        held.take(&after, bound);
+        let all = held.share().unwrap();
+        let mut expected = vec![two, three];
+        expected.sort_unstable();
+        assert_eq!((all.addresses, all.admin, all.descriptors.len()), (expected, true, 5));
+        drop(all.descriptors);
+        assert_eq!([one, two, three, admin].map(is_open), [false, true, true, true]);
+        held.close_listeners();
+        assert_eq!([two, three, admin].map(is_open), [false, false, true]);
+    }
+
+    #[test]
+    fn of_a_config_that_cannot_be_bound_nothing_is() {
+        let [admin, one] = free();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let unbound = Held::default().bind(&config(admin, &[one, taken.local_addr().unwrap()]), 2).unwrap_err();
+        assert!(unbound.in_use && unbound.faults.len() == 1, "{unbound:?}");
+        assert_eq!([one, admin].map(is_open), [false, false]);
+    }
+
+    #[test]
+    fn there_are_as_many_sockets_as_threads_also_when_their_number_changes() {
+        let [admin, one] = free();
+        let config = config(admin, &[one]);
+        let mut held = Held::default();
+        held.take(&config, held.bind(&config, 2).unwrap());
+        for threads in [4, 1] {
+            held.resize(threads).unwrap();
+            assert_eq!(held.counts(), [(one, threads)]);
+            assert!(is_open(one));
+        }
+    }
+}

@@ -102,14 +102,6 @@ pub(super) enum UpgradeFault {
     Link(#[from] LinkFault),
 }
 
-/// The path of the program that runs, where a new one is looked for.
-pub(super) fn own_binary() -> PathBuf {
-    let path = std::env::current_exe().unwrap_or_else(|_| "haechi".into());
-    // So the kernel calls one whose file was replaced.
-    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
-    replaced.unwrap_or(path)
-}
-
 impl Right {
     /// Claims it, with nothing left by anybody.
     pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
@@ -156,9 +148,9 @@ impl Guard {
         if let Some(why) = busy {
             return refuse(asker, &UpgradeFault::Busy(why));
         }
-        tracing::info!(binary = %self.binary.display(), "upgrading");
+        tracing::info!(binary = %self.program.path().display(), "upgrading");
         self.upgrading = Some(asker);
-        let (binary, path, events) = (self.binary.clone(), self.path.clone(), self.events.clone());
+        let (binary, path, events) = (self.program.path().to_owned(), self.path.clone(), self.events.clone());
         tokio::task::spawn(async move {
             let checked = check(&binary, &path).await;
             let _ = events.send(Event { worker: 0, what: What::Checked(checked) }).await;
@@ -202,7 +194,7 @@ impl Guard {
             return io::Error::from(error).into();
         }
         diagnostics::finish(LAST_WORDS);
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
         if let Ok(null) = File::open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(null);
@@ -259,5 +251,59 @@ fn refuse(asker: Option<Asked>, fault: &UpgradeFault) {
     tracing::error!("no upgrade: {why}");
     if let Some(asked) = asker {
         asked.answer(serde_json::json!({ "error": why }).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_64;
+
+    use super::*;
+    use crate::control::{Health, KnownCertificate, TicketKey, Verdict};
+
+    /// Whoever comes here because of a change of the form counts `FORMAT` up with it.
+    #[test]
+    fn the_form_is_that_of_its_number() {
+        let at: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let verdict = Verdict {
+            upstream: "was".into(),
+            server: "was1".into(),
+            address: at,
+            health: Health::Down,
+            reason: "status 503".into(),
+            since: 300,
+        };
+        let certificate = KnownCertificate {
+            cert: "a.crt".into(),
+            key: "a.key".into(),
+            hash: 1 << 100,
+            names: vec!["a.example".into()],
+            not_before: 5,
+            not_after: 6,
+            is_rsa: true,
+        };
+        let estate = Estate {
+            format: FORMAT,
+            seed: Seed {
+                threads: 2,
+                generation: 3,
+                restarts: 4,
+                verdicts: vec![verdict],
+                names: vec![("was".into(), vec![at.ip()])],
+                ticket_keys: vec![TicketKey { made: 7, secret: [8; 32] }],
+                certificates: vec![certificate],
+            },
+            sockets: vec![(at, 2)],
+            admin: Some(at),
+            socket: "/run/haechi/1.sock".into(),
+            workers: vec![9],
+        };
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 12_361_906_568_347_480_358));
+    }
+
+    #[test]
+    fn another_form_is_not_taken_over() {
+        assert_eq!(takes_over(FORMAT), Ok(()));
+        assert!(takes_over(FORMAT + 1).is_err_and(|why| why.contains("restart")));
     }
 }
