@@ -26,4 +26,4 @@ pub mod track;
 pub mod wire;
 
 #[cfg(test)]
-mod simulation;
+mod tests;
