@@ -416,8 +416,7 @@ impl Machine {
 
     /// Tells what differs between the hosts, now and then.
     fn compare(&mut self, now: Instant, source: IpAddr, told: &Told) {
-        let settings = &self.settings;
-        let mismatch = peer::compare(told, settings.vrid, settings.interval, settings.priority.value());
+        let mismatch = peer::compare(told, &self.settings);
         if let Some(mismatch) = mismatch.filter(|mismatch| self.muted.says_mismatch(*mismatch, now)) {
             self.event(Event::Mismatch { source, mismatch });
         }

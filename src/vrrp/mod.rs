@@ -53,4 +53,4 @@ mod post;
 pub use failure::NetworkError;
 
 #[cfg(test)]
-mod simulation;
+mod tests;

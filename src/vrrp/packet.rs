@@ -121,8 +121,7 @@ pub enum Kind {
 }
 
 impl Outgoing<'_> {
-    /// Writes the message into `buffer` and returns its length. The caller has set the trailer's
-    /// bytes apart; over IPv6 the checksum covers them and is written by [`seal`] once they stand.
+    /// Writes the message, without a trailer, into `buffer` and returns its length in bytes.
     pub fn encode(&self, buffer: &mut [u8; LONGEST]) -> usize {
         let addresses = &self.addresses[..self.addresses.len().min(MOST_ADDRESSES)];
         let (version, middle) = match self.kind {
@@ -159,7 +158,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// Writes the checksum of a whole IPv6 message, trailer included.
+/// Writes the checksum of a whole IPv6 message: there it covers the trailer too, so it comes last.
 pub(super) fn seal(message: &mut [u8], source: IpAddr, destination: IpAddr) {
     let Some(field) = message.get_mut(CHECKSUM) else { return };
     field.fill(0);

@@ -13,7 +13,7 @@ use crate::{exchange, laws, oracle};
 type Law = fn(&[u8]);
 
 /// Where the kept inputs of each law lie.
-const TARGETS: [(&str, Law); 8] = [
+const TARGETS: [(&str, Law); 9] = [
     ("request", laws::request),
     ("request", oracle::request),
     ("response", laws::response),
@@ -22,6 +22,7 @@ const TARGETS: [(&str, Law); 8] = [
     ("range", laws::range),
     ("config", laws::config),
     ("exchange", exchange::exchange),
+    ("advert", laws::advert),
 ];
 
 #[test]

@@ -1,6 +1,9 @@
 //! What holds for any bytes that a reader of haechi is given. Each function panics where a law is
 //! broken; the tests here and the fuzz targets call the same ones.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use haechi::codec::h1::{
     BodyDecoder, BodyFault, CHUNK_END, Framing, HeadLimits, end_head, parse_request, parse_response, write_chunk_size,
     write_last_chunk, write_line, write_request_line, write_status_line,
@@ -9,6 +12,11 @@ use haechi::config as written;
 use haechi::diagnostic::SourceFile;
 use haechi::handler::static_files::range::{MAX_RANGES, Selection, select};
 use haechi::head::{Fields, Method, RequestHead, ResponseHead, Version};
+use haechi::vrrp::authentication::Utc;
+use haechi::vrrp::checksum::ChecksumForm;
+use haechi::vrrp::interval::{AdvertInterval, Centiseconds, Seconds};
+use haechi::vrrp::packet::{self, Kind, LONGEST, Legacy, MOST_ADDRESSES, Outgoing};
+use haechi::vrrp::wire::{AddressList, Datagram, Identity, Protocol, Received, Wire};
 
 const LIMITS: HeadLimits = HeadLimits { head: 4096, fields: 64, target: 1024 };
 
@@ -157,6 +165,75 @@ pub fn config(input: &[u8]) {
         }
         Err(faults) => assert!(!faults.to_string().is_empty()),
     }
+}
+
+/// An advert that is read says the same when it is written again, and nothing is believed that cannot be
+/// read. The first byte chooses family and version; the rest is tried as it is, and with a checksum that
+/// fits.
+pub fn advert(input: &[u8]) {
+    let Some((choice, message)) = input.split_first() else { return };
+    let six = choice & 1 == 1;
+    let (source, destination, local, shared) = if six {
+        ("fe80::1", "ff02::12", "fe80::2", "fe80::64")
+    } else {
+        ("192.168.0.11", "224.0.0.18", "192.168.0.12", "192.168.0.100")
+    };
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let (source, destination, local) = (address(source), address(destination), address(local));
+    let protocol = if choice & 2 == 2 && !six {
+        Protocol::V2 { interval: Seconds::new(1).unwrap(), legacy: Legacy::password(b"1111") }
+    } else {
+        Protocol::V3 { interval: Centiseconds::new(10).unwrap(), checksum: ChecksumForm::Rfc9568 }
+    };
+    let addresses = AddressList::new(vec![address(shared)]).unwrap();
+    let identity = Identity { vrid: 51, protocol, addresses, peers: Vec::new(), keyring: None };
+    let mut wire = Wire::new(identity).unwrap();
+    for message in [message.to_vec(), with_checksum(message, source, destination)] {
+        let read = packet::decode(&message, source, destination);
+        let datagram = Datagram { source, destination, local, ttl: 255, message: &message };
+        let received = wire.receive(&datagram, Utc(Duration::from_secs(1)));
+        assert!(read.is_ok() || matches!(received, Received::Refused { told: None, .. }), "{received:?}");
+        let Ok(advert) = read else { continue };
+        let addresses: Vec<_> = advert.addresses.iter().collect();
+        if addresses.len() > MOST_ADDRESSES {
+            continue;
+        }
+        let kind = match advert.interval {
+            AdvertInterval::V2(interval) => Kind::V2 { interval, legacy: advert.legacy.unwrap() },
+            AdvertInterval::V3(interval) => Kind::V3 { interval, checksum: advert.checksum.unwrap_or_default() },
+        };
+        let (vrid, priority) = (advert.vrid, advert.priority);
+        let outgoing = Outgoing { vrid, priority, kind, addresses: &addresses, source, destination };
+        let mut buffer = [0; LONGEST];
+        let length = outgoing.encode(&mut buffer);
+        let again = packet::decode(&buffer[..length], source, destination).unwrap();
+        assert_eq!(length, advert.message.len());
+        assert_eq!((again.vrid, again.priority, again.interval), (vrid, priority, advert.interval));
+        assert_eq!((again.legacy, again.checksum), (advert.legacy, advert.checksum));
+        assert!(again.addresses.iter().eq(addresses));
+    }
+}
+
+/// The message with the checksum of the RFC: RFC 1071, once more and on its own.
+fn with_checksum(message: &[u8], source: IpAddr, destination: IpAddr) -> Vec<u8> {
+    let mut fixed = message.to_vec();
+    let [first, _, _, count, _, _, one, two, ..] = fixed.as_mut_slice() else { return fixed };
+    (*one, *two) = (0, 0);
+    let legacy = if *first >> 4 == 2 { 8 } else { 0 };
+    let covered = if source.is_ipv4() { 8 + 4 * usize::from(*count) + legacy } else { fixed.len() };
+    let mut summed = fixed[..covered.min(fixed.len())].to_vec();
+    summed.resize(summed.len().next_multiple_of(2), 0);
+    if let (IpAddr::V6(source), IpAddr::V6(destination)) = (source, destination) {
+        summed.extend([source.octets(), destination.octets()].concat());
+        summed.extend(u32::try_from(fixed.len()).unwrap().to_be_bytes());
+        summed.extend([0, 0, 0, 112]);
+    }
+    let mut sum: u32 = summed.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    fixed[6..8].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
+    fixed
 }
 
 #[derive(Debug, PartialEq)]

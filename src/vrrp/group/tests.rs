@@ -2,9 +2,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::vrrp::announce::Schedule;
 use crate::vrrp::interval::{AdvertInterval, Version};
-use crate::vrrp::machine::{Fault, HOLD_DOWN, OnPartition, Settings};
+use crate::vrrp::machine::{Fault, Settings};
 use crate::vrrp::priority::Priority;
 use crate::vrrp::wire::{Overlap, Received, Told};
 
@@ -21,16 +20,7 @@ fn host(last: u8) -> IpAddr {
 /// Two members whose links are up, and the time.
 fn pair() -> (Group, Instant) {
     let now = Instant::now();
-    let settings = Settings {
-        vrid: 51,
-        interval: interval(),
-        priority: Priority::new(100).unwrap(),
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        hold_down: HOLD_DOWN,
-        on_partition: OnPartition::Serve,
-        announcements: Schedule::default(),
-    };
+    let settings = Settings::new(51, interval(), Priority::new(100).unwrap());
     let mut group = Group::new(vec![Machine::new(settings, now), Machine::new(settings, now)]);
     for place in [0, 1] {
         group.handle(now, place, |machine| machine.handle_link(now, Some(host(12))));

@@ -199,14 +199,13 @@ impl Hold {
 impl Machine {
     pub(super) fn backup_hears(&mut self, now: Instant, told: &Told) {
         let (ours, preempts) = (self.priority(), self.preempts(now));
-        let claims_from = self.claims_from;
         let Stage::Backup(backup) = &mut self.stage else { return };
         if told.priority == HAND_OVER {
             // RFC 9568 §6.4.2: the timer becomes the skew. One who repeats it puts nothing off.
             let skew_ends = now + told.interval.skew(ours);
             let down_at = if backup.handing_over { backup.down_at.min(skew_ends) } else { skew_ends };
             let fresh = Backup::new(now, told.interval, ours);
-            *backup = Backup { down_at, pulses_left: 0, handing_over: true, ..fresh }.not_before(claims_from);
+            *backup = Backup { down_at, pulses_left: 0, handing_over: true, ..fresh };
         } else if told.priority < ours.value() && preempts {
             // RFC 9568 §6.4.2: discarded, the timer runs on.
             backup.lower_heard = true;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::vrrp::announce::Schedule;
+use crate::vrrp::checksum::ChecksumForm;
 use crate::vrrp::interval::AdvertInterval;
 use crate::vrrp::priority::Priority;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub vrid: u8,
     /// The time between two of our adverts; tells the version.
     pub interval: AdvertInterval,
+    /// The checksum that we send, to compare it with others'.
+    pub checksum: ChecksumForm,
     /// Before tracking lowers it.
     pub priority: Priority,
     /// Whether it takes over from a living host of lower priority. An address owner always does.
@@ -28,6 +31,24 @@ pub struct Settings {
     pub on_partition: OnPartition,
     /// When the network is told.
     pub announcements: Schedule,
+}
+
+impl Settings {
+    /// What must be said, and the defaults of the rest: it preempts without delay, and serves in doubt.
+    #[must_use]
+    pub fn new(vrid: u8, interval: AdvertInterval, priority: Priority) -> Self {
+        Self {
+            vrid,
+            interval,
+            checksum: ChecksumForm::default(),
+            priority,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            hold_down: HOLD_DOWN,
+            on_partition: OnPartition::default(),
+            announcements: Schedule::default(),
+        }
+    }
 }
 
 /// What is done when another host serves the virtual addresses and its adverts do not come.

@@ -6,7 +6,6 @@ mod state;
 use std::time::Duration;
 
 use super::*;
-use crate::vrrp::announce::Schedule;
 use crate::vrrp::interval::Version;
 use crate::vrrp::wire::Overlap;
 
@@ -29,16 +28,12 @@ struct Bench {
 }
 
 fn settings() -> Settings {
-    Settings {
-        vrid: 51,
-        interval: interval(100),
-        priority: Priority::new(100).unwrap(),
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        hold_down: HOLD_DOWN,
-        on_partition: OnPartition::Serve,
-        announcements: Schedule::default(),
-    }
+    Settings::new(51, interval(100), Priority::new(100).unwrap())
+}
+
+/// Any time: only what passes from it counts.
+fn moment() -> Instant {
+    Instant::now()
 }
 
 fn interval(millis: u64) -> AdvertInterval {
@@ -56,7 +51,7 @@ fn told(priority: u8) -> Told {
 impl Bench {
     /// A backup whose link came up at 0.
     fn new(settings: Settings) -> Self {
-        let start = Instant::now();
+        let start = moment();
         let machine = Machine::new(settings, start);
         let mut bench = Self { machine, start, now: start, log: Vec::new(), claims: true };
         bench.act(|machine, now| machine.handle_link(now, Some(host(12))));

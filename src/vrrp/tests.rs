@@ -4,7 +4,7 @@
 mod lan;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::announce::Schedule;
 use super::machine::OnPartition;
@@ -23,13 +23,17 @@ fn on_every_seed(law: fn(u64)) {
     }
 }
 
+fn lan(seed: u64) -> Lan {
+    Lan::new(seed, Instant::now(), |_| {})
+}
+
 /// Whatever happened before: once all is well there is one active host, two for an interval at most, and
 /// clients have found it.
 #[test]
 fn a_lan_that_heals_has_one_active_host_within_an_interval() {
     static REFRESHED: AtomicUsize = AtomicUsize::new(0);
     on_every_seed(|seed| {
-        let mut lan = Lan::new(seed);
+        let mut lan = lan(seed);
         for _ in 0..lan.dice.usize(2..8) {
             lan.misfortune();
         }
@@ -54,14 +58,32 @@ fn a_lan_that_heals_has_one_active_host_within_an_interval() {
     assert!(refreshed <= 5, "{refreshed} LANs of {SEEDS} waited for the refresh");
 }
 
+/// The black hole of a healed cable: whoever speaks first, the client is told within an interval.
+#[test]
+fn after_a_split_the_client_finds_the_active_host_within_an_interval() {
+    on_every_seed(|seed| {
+        let mut lan = lan(seed);
+        lan.run(lan.settling());
+        let alone = lan.active()[0];
+        lan.split(alone);
+        lan.run(lan.settling());
+        assert_eq!(lan.active().len(), 2);
+        lan.run_part();
+        lan.heal();
+        lan.run(lan.interval() + lan.slack());
+        assert_eq!(lan.active().len(), 1);
+        assert_eq!(lan.client, Some(lan.active()[0]));
+        assert_eq!(lan.holders(), lan.active());
+    });
+}
+
 #[test]
 fn a_host_that_dies_is_replaced_within_the_down_interval() {
     on_every_seed(|seed| {
-        let mut lan = Lan::new(seed);
+        let mut lan = lan(seed);
         lan.run(lan.settling());
         let dead = lan.active()[0];
-        let part = lan.dice.f64();
-        lan.run(lan.interval().mul_f64(part));
+        lan.run_part();
         lan.kill(dead);
         let down = lan.best_down(dead);
         let took = lan.run_until(down + lan.slack(), |lan| !lan.active().is_empty());
@@ -72,7 +94,7 @@ fn a_host_that_dies_is_replaced_within_the_down_interval() {
 #[test]
 fn a_host_that_stops_hands_over_at_once_and_the_addresses_are_always_held() {
     on_every_seed(|seed| {
-        let mut lan = Lan::new(seed);
+        let mut lan = lan(seed);
         lan.run(lan.settling());
         let old = lan.active()[0];
         lan.stop(old);
@@ -96,7 +118,7 @@ fn a_host_that_stops_hands_over_at_once_and_the_addresses_are_always_held() {
 #[test]
 fn a_better_host_that_comes_back_takes_no_more_than_two_intervals_with_two() {
     on_every_seed(|seed| {
-        let mut lan = Lan::new(seed);
+        let mut lan = lan(seed);
         lan.run(lan.settling());
         let gone = lan.active()[0];
         lan.kill(gone);
@@ -114,7 +136,7 @@ fn a_better_host_that_comes_back_takes_no_more_than_two_intervals_with_two() {
 #[test]
 fn where_two_do_harm_lost_adverts_make_no_second_one_for_three_down_intervals() {
     on_every_seed(|seed| {
-        let mut lan = Lan::with(seed, |settings| {
+        let mut lan = Lan::new(seed, Instant::now(), |settings| {
             settings.on_partition = OnPartition::Stop;
         });
         lan.run(lan.settling());

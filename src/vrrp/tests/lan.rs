@@ -5,7 +5,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::vrrp::announce::Schedule;
 use crate::vrrp::authentication::{Keyring, Mode, Utc};
 use crate::vrrp::checksum::ChecksumForm;
 use crate::vrrp::interval::{Centiseconds, Seconds};
@@ -73,11 +72,8 @@ pub(super) enum Cut {
 }
 
 impl Lan {
-    pub(super) fn new(seed: u64) -> Self {
-        Self::with(seed, |_| {})
-    }
-
-    pub(super) fn with(seed: u64, change: impl Fn(&mut Settings)) -> Self {
+    /// Two to five hosts, which have the same in common as real ones do; `change` says what a law needs.
+    pub(super) fn new(seed: u64, start: Instant, change: impl Fn(&mut Settings)) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let protocol = match dice.u8(..4) {
             0 => Protocol::V2 { interval: Seconds::new(1).unwrap(), legacy: Legacy::password(b"1111") },
@@ -85,21 +81,13 @@ impl Lan {
             2 => Protocol::V3 { interval: Centiseconds::new(100).unwrap(), checksum: ChecksumForm::Keepalived },
             _ => Protocol::V3 { interval: Centiseconds::new(10).unwrap(), checksum: ChecksumForm::Keepalived },
         };
-        let start = Instant::now();
         let (count, preempt, hmac) = (dice.u8(2..=5), dice.bool(), dice.bool());
         let on_partition = if dice.bool() { OnPartition::Serve } else { OnPartition::Stop };
         let host = |last: u8, dice: &mut fastrand::Rng| {
             let priority = Priority::new(dice.u8(90..110)).unwrap();
-            let mut settings = Settings {
-                vrid: 51,
-                interval: protocol.interval(),
-                priority,
-                preempt,
-                preempt_delay: Duration::from_millis(dice.u64(0..2) * 300),
-                hold_down: HOLD_DOWN,
-                on_partition,
-                announcements: Schedule::default(),
-            };
+            let preempt_delay = Duration::from_millis(dice.u64(0..2) * 300);
+            let settings = Settings::new(51, protocol.interval(), priority);
+            let mut settings = Settings { preempt, preempt_delay, on_partition, ..settings };
             change(&mut settings);
             let keyring = hmac.then(|| Keyring::new(&[(1, &[7; 32])], Mode::Enforce, Duration::from_secs(5)).unwrap());
             let addresses = AddressList::new(vec![IpAddr::from([192, 168, 0, 100])]).unwrap();
@@ -211,6 +199,15 @@ impl Lan {
         self.cut = Some(cut);
     }
 
+    /// Cuts one host off from the others; the client is with it or with them.
+    pub(super) fn split(&mut self, alone: usize) {
+        self.cut = Some(Cut::Everything);
+        let side = self.dice.bool();
+        for at in 0..self.hosts.len() {
+            self.hosts[at].side = side ^ (at == alone);
+        }
+    }
+
     /// One bad thing, for some down intervals.
     pub(super) fn misfortune(&mut self) {
         let at = self.dice.usize(..self.hosts.len());
@@ -271,6 +268,12 @@ impl Lan {
 
     pub(super) fn run(&mut self, length: Duration) {
         self.run_until(length, |_| false);
+    }
+
+    /// Runs for a part of an interval, so that nothing keeps step with anything.
+    pub(super) fn run_part(&mut self) {
+        let part = self.dice.f64();
+        self.run(self.interval().mul_f64(part));
     }
 
     /// Runs until this holds, for so long at most; how long it took.
