@@ -12,6 +12,7 @@
 //! queues between them are bounded.
 
 mod facts;
+mod home;
 mod instance;
 mod link;
 mod speaker;

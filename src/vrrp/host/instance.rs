@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 
 use super::facts::Facts;
+use super::home::Home;
 use super::link::Link;
 use super::tally::Tally;
 use super::world::World;
@@ -33,13 +34,13 @@ pub(super) struct Instance {
     tracker: Tracker,
     /// Reports over the network that are older do not count.
     looked_since: Instant,
-    /// Resumed, and what it tracks has not been reported since: it is taken to be as it was.
+    /// It was active in the program before this one, and goes on as soon as it can.
+    resumes: bool,
+    /// What it tracks has not been reported since: it is taken to be as it was.
     trusted_until: Option<Instant>,
     /// No address could be added: another host is to try.
     unheld_until: Option<Instant>,
-    virtual_interface: Virtual,
-    /// It was ordered that it goes.
-    is_removing: bool,
+    home: Home,
     /// Our address and the number of the interface, as the machine was told.
     place: Option<(IpAddr, u32)>,
     holding: Option<Holding>,
@@ -50,17 +51,6 @@ pub(super) struct Instance {
     state: State,
     sends_fail: bool,
     told_of_no_link: bool,
-}
-
-/// The interface with the virtual MAC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Virtual {
-    /// There is none, or not any more.
-    None,
-    Asked,
-    Made(Arc<str>),
-    /// Until the link changes.
-    Failed,
 }
 
 /// The virtual addresses are held, or soon will be.
@@ -86,14 +76,14 @@ impl Instance {
         let tracker = Tracker::new(plan.tracked.iter().map(|(subject, _)| subject.clone()).collect());
         Self {
             number,
+            home: Home::of(&plan),
             plan,
             tally: Tally::new(),
             tracker,
             looked_since: now,
+            resumes: is_resumed,
             trusted_until: is_resumed.then(|| now + TRUSTED),
             unheld_until: None,
-            virtual_interface: Virtual::None,
-            is_removing: false,
             place: None,
             holding: None,
             holds_asked: 0,
@@ -122,29 +112,7 @@ impl Instance {
 
     /// Gives back what is left once its addresses are. Whether nothing is.
     pub(super) fn is_buried(&mut self, world: &mut World) -> bool {
-        if self.holding.is_some() || self.releases_asked > 0 {
-            return false;
-        }
-        let Virtual::Made(name) = &self.virtual_interface else { return self.virtual_interface != Virtual::Asked };
-        if world.link(name).is_none_or(Link::was_removed) {
-            let name = Arc::clone(name);
-            world.forget(&name);
-            self.virtual_interface = Virtual::None;
-            return true;
-        }
-        if !self.is_removing {
-            self.is_removing = world.order(&self.plan.name, Order::RemoveVirtualMac { interface: name.to_string() });
-        }
-        false
-    }
-
-    /// The interface that the addresses live on.
-    pub(super) fn home(&self) -> Option<&Arc<str>> {
-        match (&self.virtual_interface, self.plan.virtual_mac) {
-            (_, false) => Some(&self.plan.interface),
-            (Virtual::Made(interface), true) => Some(interface),
-            (_, true) => None,
-        }
+        self.holding.is_none() && self.releases_asked == 0 && self.home.is_gone(&self.plan.name, world)
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -165,7 +133,7 @@ impl Instance {
     pub(super) fn look(&mut self, now: Instant, machine: &mut Machine, world: &mut World) {
         let place = self.find_place(world);
         let is_first = self.place.is_none() && machine.state() == State::Fault(Fault::Starting);
-        if is_first && world.facts.is_none() && self.trusted_until.is_none() {
+        if is_first && world.facts.is_none() && !self.resumes {
             // Nothing is known of our own services: no reason yet to call it a fault.
             return;
         }
@@ -186,7 +154,7 @@ impl Instance {
         self.place = place;
         machine.handle_tracking(now, self.tracking(now));
         match place {
-            Some((source, _)) if is_first && self.trusted_until.is_some() => {
+            Some((source, _)) if is_first && self.resumes => {
                 machine.resume_from(now, source);
                 self.holding = Some(Holding { stale: 0, claimed: true, fails: false });
                 self.hold(world);
@@ -328,17 +296,12 @@ impl Instance {
 
     /// The interface with the virtual MAC was made, or not.
     pub(super) fn virtual_mac_made(&mut self, made: Result<Interface, NetworkError>, world: &mut World) {
-        match made {
-            Ok(interface) => {
-                let name: Arc<str> = interface.name.into();
-                self.virtual_interface = Virtual::Made(Arc::clone(&name));
-                world.watch_virtual(name, &self.plan);
-            }
-            Err(error) => {
-                self.virtual_interface = Virtual::Failed;
-                world.notes.trouble(&self.plan.name, Trouble::VirtualMac(error));
-            }
-        }
+        self.home.made(&self.plan, made, world);
+    }
+
+    /// Has an interface with the virtual MAC made, where one is wanted and can be.
+    pub(super) fn look_after_virtual_mac(&mut self, world: &mut World) {
+        self.home.look_after(self.number, &self.plan, world);
     }
 
     /// What is due every now and then: addresses are renewed, and what was put off is looked at again.
@@ -375,7 +338,7 @@ impl Instance {
                 self.release(Arc::clone(&self.plan.addresses), world);
             }
             Output::Announce { times } => {
-                let Some(link) = self.home().and_then(|home| world.link(home)) else { return };
+                let Some(link) = self.home.name().and_then(|home| world.link(home)) else { return };
                 for _ in 0..times {
                     self.plan.addresses.iter().for_each(|net| link.announce(net.addr()));
                 }
@@ -391,7 +354,7 @@ impl Instance {
         for at in 0.. {
             let Some(destination) = self.plan.wire.destinations().nth(at) else { break };
             let length = self.plan.wire.encode(priority, source, destination, utc(), &mut world.advert);
-            let link = self.home().and_then(|home| world.link(home));
+            let link = self.home.name().and_then(|home| world.link(home));
             let Some(socket) = link.and_then(|link| link.socket(self.plan.family)) else { continue };
             // Each of many gets its own, whatever becomes of the others'.
             if let Err(error) = socket.send(&world.advert[..length], source, destination) {
@@ -410,7 +373,7 @@ impl Instance {
     }
 
     fn hold(&mut self, world: &mut World) {
-        let Some(interface) = self.home().cloned() else { return };
+        let Some(interface) = self.home.name().cloned() else { return };
         let route = if self.plan.virtual_mac { Route::None } else { Route::OfItsPrefix };
         let (owner, addresses) = (self.number, Arc::clone(&self.plan.addresses));
         let order = Order::Hold { owner, interface, addresses, route, lifetime: LIFETIME };
@@ -418,7 +381,7 @@ impl Instance {
     }
 
     fn release(&mut self, addresses: Arc<[IpNet]>, world: &mut World) {
-        let Some(interface) = self.home().cloned() else { return };
+        let Some(interface) = self.home.name().cloned() else { return };
         let order = Order::Release { owner: self.number, interface, addresses };
         self.releases_asked += u32::from(world.order(&self.plan.name, order));
     }
@@ -463,41 +426,13 @@ impl Instance {
         let real = world.link(&self.plan.interface)?;
         let (interface, index) = (real.now.as_ref()?, real.index()?);
         // Adverts are sent on one and heard on the other.
-        world.link(self.home()?)?.index()?;
+        world.link(self.home.name()?)?.index()?;
         let source = match self.plan.family {
             socket::Family::V4 => interface.ipv4.map(IpAddr::V4),
             socket::Family::V6 if self.plan.routed => interface.ipv6.map(IpAddr::V6),
             socket::Family::V6 => interface.link_local.map(IpAddr::V6),
         };
         source.map(|source| (source, index))
-    }
-
-    /// Has an interface with the virtual MAC made, where one is wanted and can be.
-    pub(super) fn look_after_virtual_mac(&mut self, world: &mut World) {
-        if !self.plan.virtual_mac || self.is_removing {
-            return;
-        }
-        let real_runs = world.link(&self.plan.interface).is_some_and(|link| link.index().is_some());
-        match &self.virtual_interface {
-            Virtual::Made(name) if world.link(name).is_some_and(|link| link.was_removed()) => {
-                let name = Arc::clone(name);
-                world.forget(&name);
-                self.virtual_interface = Virtual::None;
-            }
-            Virtual::Failed if !real_runs => self.virtual_interface = Virtual::None,
-            _ => {}
-        }
-        if self.virtual_interface == Virtual::None && real_runs {
-            let order = Order::CreateVirtualMac {
-                owner: self.number,
-                parent: Arc::clone(&self.plan.interface),
-                virtual_router_id: self.plan.settings.vrid,
-                family: self.plan.family,
-            };
-            if world.order(&self.plan.name, order) {
-                self.virtual_interface = Virtual::Asked;
-            }
-        }
     }
 }
 

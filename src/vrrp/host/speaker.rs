@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::facts::Facts;
 use super::instance::Instance;
+use super::link::Link;
 use super::status::{InstanceStatus, Status, Survey};
 use super::team::Team;
 use super::world::World;
@@ -124,7 +125,7 @@ impl Speaker {
             PollFd::new(&ears.reports, PollFlags::IN),
             PollFd::new(&ears.checked, PollFlags::IN),
         ];
-        let sockets = self.world.links.iter().flat_map(|link| link.sockets());
+        let sockets = self.world.links.iter().flat_map(Link::sockets);
         let mut all: Vec<_> =
             mailboxes.into_iter().chain(sockets.map(|socket| PollFd::new(socket, PollFlags::IN))).collect();
         // A signal is a turn like any other.
@@ -328,13 +329,14 @@ impl Speaker {
 
     fn watch(&mut self) {
         let running = self.teams.iter().flat_map(|team| team.instances.iter().map(|instance| &instance.plan));
-        self.world.watch(running.chain(&self.waiting));
+        let plans: Vec<&Plan> = running.chain(&self.waiting).collect();
+        self.world.watch(&plans);
     }
 
     /// Begins with those that wait for nothing any more.
     fn begin(&mut self, now: Instant) {
         let is_free = |speaker: &Self, plan: &Plan| {
-            let is_known = speaker.world.link(&plan.interface).is_some_and(|link| link.is_known());
+            let is_known = speaker.world.link(&plan.interface).is_some_and(Link::is_known);
             let mut others = speaker.teams.iter().filter(|team| team.ends).flat_map(|team| &team.instances);
             is_known && !others.any(|other| other.plan.collides(plan))
         };
@@ -397,8 +399,11 @@ impl Speaker {
     fn look(&mut self, now: Instant) {
         self.refresh();
         for team in &mut self.teams {
+            let stays = !team.ends;
             team.handle_each(now, &mut self.world, |instance, machine, world| {
-                instance.look_after_virtual_mac(world);
+                if stays {
+                    instance.look_after_virtual_mac(world);
+                }
                 instance.look(now, machine, world);
             });
         }

@@ -67,8 +67,11 @@ impl Team {
     /// Whether all is over: no member takes part, and nothing of theirs is left.
     pub(super) fn is_over(&mut self, world: &mut World) -> bool {
         let stopped = self.group.members().all(|machine| machine.state() == State::Fault(Fault::Stopped));
+        if !stopped {
+            return false;
+        }
         // Each is asked: what is left of it goes by that.
-        stopped && self.instances.iter_mut().fold(true, |all, instance| instance.is_buried(world) && all)
+        self.instances.iter_mut().filter_map(|instance| (!instance.is_buried(world)).then_some(())).count() == 0
     }
 
     fn carry_out(&mut self, world: &mut World) {

@@ -39,9 +39,9 @@ impl World {
     }
 
     /// Watches what these instances live on and track, and nothing else.
-    pub(super) fn watch<'a>(&mut self, plans: impl Iterator<Item = &'a Plan> + Clone) {
+    pub(super) fn watch(&mut self, plans: &[&Plan]) {
         let mut names: Vec<Arc<str>> = Vec::new();
-        for plan in plans.clone() {
+        for plan in plans {
             let tracked = plan.tracked.iter().filter_map(|(_, origin)| match origin {
                 Origin::Interface(name) => Some(name),
                 _ => None,
@@ -55,7 +55,7 @@ impl World {
         self.links.retain(|link| names.contains(&link.name) || self.virtual_links.contains(&link.name));
         for name in names {
             let (mut wants, mut addresses) = (Wants::default(), Vec::new());
-            for plan in plans.clone().filter(|plan| plan.interface == name) {
+            for plan in plans.iter().filter(|plan| plan.interface == name) {
                 wants.add(plan.family, plan.membership);
                 addresses.extend(plan.addresses.iter().copied());
             }
