@@ -67,6 +67,24 @@ pub enum Command {
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },
+    /// Give the virtual addresses of this host to the other one, and take no part until `undrain`.
+    Drain {
+        /// The config file that it was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Take part again, as a backup, after a `drain`.
+    Undrain {
+        /// The config file that it was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// What can be done about virtual addresses without a haechi that serves.
+    Vrrp {
+        /// What.
+        #[command(subcommand)]
+        command: VrrpCommand,
+    },
     /// Serve an example with three small origins, to see it work.
     Demo {
         /// The config file; its upstreams name the origins on 127.0.0.1:8091 to 8093.
@@ -81,6 +99,17 @@ pub enum Command {
         /// The numbers of its user and groups.
         #[arg(long)]
         identity: Option<Identity>,
+    },
+}
+
+/// What is to be done about virtual addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum VrrpCommand {
+    /// Take the virtual addresses of a config off this host's interfaces, by hand.
+    Release {
+        /// The config file.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use haechi::cli::Command;
+use haechi::cli::{Command, VrrpCommand};
 use haechi::guard::instance::Order;
 use haechi::{app, demo, guard};
 
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         Command::Status { config } => guard::ask(&config, Order::Status),
         Command::Reload { config } => guard::ask(&config, Order::Reload),
         Command::Upgrade { config } => guard::upgrade(&config),
+        Command::Drain { config } => guard::ask(&config, Order::Drain),
+        Command::Undrain { config } => guard::ask(&config, Order::Undrain),
+        Command::Vrrp { command: VrrpCommand::Release { config } } => guard::release(&config),
         Command::Demo { config } => demo::run(&config),
         Command::Worker { identity } => app::work(identity.as_ref()),
         Command::Schema => app::print_schema(),

@@ -30,6 +30,9 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// Every certificate that is known.
     pub certificates: Vec<CertificateStatus>,
+    /// The instances of VRRP, as the guard told last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vrrp: Option<serde_json::Value>,
 }
 
 /// Where the process is in its life.

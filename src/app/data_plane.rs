@@ -40,6 +40,8 @@ pub struct Commit {
 
 enum Order {
     Commit(Commit, oneshot::Sender<()>),
+    /// Connections end with the exchange that they are in.
+    EndKeepAlive,
     /// Accepts no more; connections end with the exchange that they are in.
     WindDown,
     /// Ends the connections that rest.
@@ -105,6 +107,11 @@ impl DataPlane {
             // A thread that is gone serves nothing; there is nobody to wait for.
             let _ = told.await;
         }
+    }
+
+    /// Accepts as ever, but connections end with the exchange that they are in.
+    pub fn end_keep_alive(&self) {
+        self.threads.iter().for_each(|thread| thread.order(Order::EndKeepAlive));
     }
 
     /// Accepts no more; connections end with the exchange that they are in.
@@ -191,6 +198,7 @@ async fn run(
                 doors.set(&worker, &wanted, sockets);
                 let _ = done.send(());
             }
+            Order::EndKeepAlive => worker.wind_down(),
             Order::WindDown => {
                 doors.shut();
                 worker.wind_down();

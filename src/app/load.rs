@@ -336,6 +336,9 @@ fn sources(
         access_log: Arc::clone(log),
         phase: Box::new(move || phase.phase()),
         status: Box::new(move || status.status()),
-        servers: Box::new(move |page| servers.write_servers(page)),
+        servers: Box::new(move |page| {
+            servers.write_servers(page);
+            servers.write_vrrp(page);
+        }),
     }
 }

@@ -26,6 +26,14 @@ pub struct Running {
     restarts: u64,
     phase: AtomicU8,
     taken: Mutex<Taken>,
+    vrrp: Mutex<Vrrp>,
+}
+
+/// What the guard says of the instances of VRRP.
+#[derive(Debug, Default)]
+struct Vrrp {
+    metrics: String,
+    status: Option<serde_json::Value>,
 }
 
 /// How the newest config fared.
@@ -46,6 +54,7 @@ impl Running {
             restarts,
             phase: AtomicU8::new(0),
             taken: Mutex::new(Taken { at, last_error: None }),
+            vrrp: Mutex::default(),
         }
     }
 
@@ -62,6 +71,17 @@ impl Running {
     /// The newest config was refused; what was served before goes on.
     pub fn refuse(&self, why: String) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(why);
+    }
+
+    /// So the instances of VRRP are now: families of metrics, and JSON.
+    pub fn tell_of_vrrp(&self, metrics: String, status: &str) {
+        let status = serde_json::from_str(status).ok();
+        *self.vrrp.lock().unwrap_or_else(PoisonError::into_inner) = Vrrp { metrics, status };
+    }
+
+    /// Writes the families of VRRP.
+    pub fn write_vrrp(&self, page: &mut Page) {
+        page.append(&self.vrrp.lock().unwrap_or_else(PoisonError::into_inner).metrics);
     }
 
     /// The process enters another phase of its life.
@@ -109,6 +129,7 @@ impl Running {
                 .collect(),
             upstreams: snapshot.upstreams.iter().map(|upstream| UpstreamStatus::of(upstream, now, wall)).collect(),
             certificates: certificates(&snapshot),
+            vrrp: self.vrrp.lock().unwrap_or_else(PoisonError::into_inner).status.clone(),
         }
     }
 

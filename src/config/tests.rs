@@ -57,7 +57,7 @@ fn the_surface_of_vrrp_is_read() {
     let config = read_well(SURFACE);
     let front = &config.vrrp[0];
     assert_eq!((&*front.interface.value, front.virtual_router_id.value, front.priority), ("eth0", 51, 150));
-    assert_eq!(front.version, VrrpVersion::V3 { checksum: VrrpChecksum::Keepalived });
+    assert_eq!(front.version, VrrpVersion::V3 { checksum: VrrpChecksum::Keepalived, idle_pass: None });
     assert_eq!((front.advert_interval, front.preempt), (Duration::from_millis(100), Preempt::Never));
     assert_eq!(front.addresses[0].value.to_string(), "192.168.0.100/24");
     assert_eq!(front.peers[0].value.to_string(), "192.168.0.12");
@@ -89,7 +89,7 @@ fn what_is_added_to_vrrp_is_read() {
     assert_eq!(hmac.keys.iter().map(|key| key.id).collect::<Vec<_>>(), [2, 1]);
     assert_eq!((hmac.mode, hmac.window), (HmacMode::Permissive, Duration::from_secs(5)));
     assert_eq!(third.auth_hmac.as_ref().unwrap().window, Duration::from_secs(6));
-    assert_eq!(third.version, VrrpVersion::V3 { checksum: VrrpChecksum::Rfc9568 });
+    assert_eq!(third.version, VrrpVersion::V3 { checksum: VrrpChecksum::Rfc9568, idle_pass: None });
 
     let effects = |all: &[Tracked]| all.iter().map(|tracked| tracked.effect).collect::<Vec<_>>();
     let track = &new.track;

@@ -27,6 +27,15 @@ pub enum Order {
         /// Comes back with the answer.
         number: u64,
     },
+    /// Serve as ever, but let each connection end with its exchange: the virtual addresses go.
+    WindDown,
+    /// How the instances of VRRP are, for whoever asks this process.
+    Vrrp {
+        /// Whole families, in the form of the page of metrics.
+        metrics: String,
+        /// JSON.
+        status: String,
+    },
     /// Accept no more, let exchanges end, and end.
     Drain {
         /// Another worker serves already: operators are its matter.

@@ -71,6 +71,8 @@ pub(super) enum What {
     Gone(io::Result<ExitStatus>),
     /// One that the binary before had started has ended.
     Left(String),
+    /// Not a worker: the virtual addresses are given away.
+    Released,
     /// Not a worker: a new binary has said whether it takes over.
     Checked(Result<(), UpgradeFault>),
 }

@@ -142,6 +142,10 @@ pub enum Order {
     Reload,
     /// Become the binary that lies where this one lay.
     Upgrade,
+    /// Give the virtual addresses away, and take no part any more.
+    Drain,
+    /// Take part again.
+    Undrain,
 }
 
 impl Order {
@@ -152,11 +156,15 @@ impl Order {
             Self::Status => "status",
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",
+            Self::Drain => "drain",
+            Self::Undrain => "undrain",
         }
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::Status, Self::Reload, Self::Upgrade].into_iter().find(|order| order.word() == word)
+        [Self::Status, Self::Reload, Self::Upgrade, Self::Drain, Self::Undrain]
+            .into_iter()
+            .find(|order| order.word() == word)
     }
 }
 

@@ -21,6 +21,7 @@ use super::reload::{Pending, bind_patiently};
 use super::signals::Signal;
 use super::sockets::{Held, Shared};
 use super::upgrade::Right;
+use super::vips::Vips;
 use super::watch::Watch;
 use super::{Fault, privileges, readiness};
 use crate::app::{self, Identity};
@@ -56,12 +57,15 @@ pub(super) struct Guard {
     /// A new binary is asked whether it takes over; who wants it to.
     pub(super) upgrading: Option<Option<Asked>>,
     pub(super) workers: Vec<Worker>,
+    pub(super) vips: Vips,
     /// Workers that the program before has started.
     predecessors: Vec<Predecessor>,
     deaths: Deaths,
     /// When the next worker is due, where there is none.
     respawn: Option<Instant>,
     looked: Instant,
+    /// When a worker last said that its threads come round.
+    ticked: Option<Instant>,
     pub(super) questions: HashMap<u64, Waiting>,
     last_number: u64,
     pub(super) events: mpsc::Sender<Event>,
@@ -89,7 +93,7 @@ impl Guard {
         right: Right,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, Fault> {
-        let Right { instance, mut held, seed, workers: left } = right;
+        let Right { instance, mut held, seed, workers: left, active } = right;
         let read = Read::from_disk(path)?;
         app::say(read.config.log.level);
         let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
@@ -103,6 +107,8 @@ impl Guard {
         held.take(&read.config, bound);
         let log = open_log(&read.config).map_err(refused)?;
         follow(watch, &read.config);
+        let mut vips = Vips::default();
+        vips.run(&read.config, active).map_err(refused)?;
         let mut guard = Self {
             path: path.to_owned(),
             held,
@@ -119,6 +125,8 @@ impl Guard {
             predecessors: Vec::new(),
             started: SystemTime::now(),
             workers: Vec::new(),
+            vips,
+            ticked: None,
             deaths: Deaths::default(),
             respawn: None,
             looked: Instant::now(),
@@ -151,8 +159,9 @@ impl Guard {
             Signal::Reload => self.want_reload(None),
             Signal::ReopenLogs => self.reopen_logs(),
             Signal::Upgrade => self.upgrade(None),
-            Signal::Drain => self.drain(),
+            Signal::Drain => self.begin_to_stop(),
             Signal::Stop => {
+                self.vips.hurry();
                 for worker in &mut self.workers {
                     let _ = worker.order(&Order::Stop, Vec::new());
                     worker.stage = Stage::Leaving { until: Instant::now() + AT_ONCE };
@@ -168,6 +177,10 @@ impl Guard {
             Word::Status => self.answer(asked),
             Word::Reload => self.want_reload(Some(asked)),
             Word::Upgrade => self.upgrade(Some(asked)),
+            Word::Drain | Word::Undrain => {
+                self.vips.take_part(asked.order == Word::Undrain);
+                self.answer(asked);
+            }
         }
     }
 
@@ -197,6 +210,11 @@ impl Guard {
                 }
                 Ok(())
             }
+            What::Released => {
+                self.vips.released();
+                self.drain();
+                Ok(())
+            }
             What::Checked(checked) => {
                 self.checked(checked);
                 Ok(())
@@ -210,7 +228,12 @@ impl Guard {
         let starts = worker.stage == Stage::Starting;
         match report {
             Report::Threads(threads) => worker.set_threads(threads),
-            Report::Tick { turns } => worker.tick(&turns),
+            Report::Tick { turns } => {
+                worker.tick(&turns);
+                if serves {
+                    self.ticked = Some(Instant::now());
+                }
+            }
             Report::Servers { generation, verdicts, names } if serves => {
                 self.seed.generation = generation;
                 self.seed.verdicts = verdicts;
@@ -352,12 +375,23 @@ impl Guard {
             }
         }
         self.give_up_late_questions(now);
+        self.tell_worker_of_vips();
         if let Some(pid) = hung.filter(|_| !self.is_starting() && self.respawn.is_none() && !self.is_draining()) {
             self.seed.restarts += 1;
             tracing::error!(pid, restarts = self.seed.restarts, "the worker hangs, another one takes over");
             self.give_up_pending("the worker hung while it took the new config in");
             self.spawn();
         }
+    }
+
+    /// Whether a worker has ever served.
+    pub(super) fn has_served(&self) -> bool {
+        self.phase != Phase::Starting
+    }
+
+    /// When a worker last said that its threads come round.
+    pub(super) fn ticked_at(&self) -> Option<Instant> {
+        self.ticked
     }
 
     /// When the next worker is due, where one waits.
@@ -373,16 +407,24 @@ impl Guard {
         }
     }
 
-    /// Lets nobody in any more and waits for the workers' end.
-    fn drain(&mut self) {
+    /// Gives the virtual addresses away, while all is served as ever, and drains then.
+    fn begin_to_stop(&mut self) {
         tracing::info!("stopping");
-        self.phase = Phase::Draining;
-        self.respawn = None;
         readiness::stopping("draining");
         self.give_up_pending("haechi stops");
+        self.phase = Phase::Draining;
         for asked in self.wanted.take().unwrap_or_default() {
             self.answer(asked);
         }
+        if !self.give_vips_away() {
+            self.drain();
+        }
+    }
+
+    /// Lets nobody in any more and waits for the workers' end.
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        self.respawn = None;
         self.held.close_listeners();
         let until = Instant::now() + self.grace();
         self.predecessors.iter_mut().for_each(|predecessor| predecessor.leave(until));
@@ -400,7 +442,7 @@ impl Guard {
 
     /// Whether there is nothing left to do.
     pub(super) fn is_over(&self) -> bool {
-        self.is_draining() && self.workers.is_empty() && self.predecessors.is_empty()
+        self.is_draining() && !self.vips.are_leaving() && self.workers.is_empty() && self.predecessors.is_empty()
     }
 
     fn reopen_logs(&mut self) {

@@ -26,6 +26,7 @@ mod sockets;
 mod status;
 mod threads;
 mod upgrade;
+mod vips;
 pub mod watch;
 
 use std::io;
@@ -140,6 +141,21 @@ pub fn upgrade(path: &Path) -> ExitCode {
     failed("the new binary runs, but its worker does not serve; the old one does, see the log")
 }
 
+/// Takes the virtual addresses of the config at `path` off this host's interfaces.
+#[must_use]
+pub fn release(path: &Path) -> ExitCode {
+    match vips::release(path) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The worker that serves, by its number in the system.
 fn serving_worker(path: &Path) -> Result<Option<u64>, InstanceFault> {
     let status: serde_json::Value = serde_json::from_str(&instance::ask(path, Order::Status)?).unwrap_or_default();
@@ -204,6 +220,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
             () = until(respawn) => guard.respawn(),
         }
         guard.reload_if_wanted(&watch);
+        guard.tell_vips();
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ impl Guard {
             last_error: self.last_error.as_deref(),
             servers_down: self.seed.verdicts.iter().filter(|verdict| verdict.health == Health::Down).count(),
             workers: &self.workers,
+            vrrp: self.vips.status(),
         };
         asked.answer(status(worker, &facts));
     }

@@ -8,6 +8,7 @@ use super::instance::Asked;
 use super::life::Guard;
 use super::offer::{Offer, Read, follow, open_log, threads};
 use super::sockets::{Bound, Held};
+use super::vips;
 use super::watch::Watch;
 use super::{privileges, readiness};
 use crate::app;
@@ -54,11 +55,8 @@ impl Guard {
     /// No worker serves, maybe because of the config that is served: the next one starts on the new one.
     fn begin_anew(&mut self, watch: &Watch, askers: Vec<Asked>) {
         match self.offer(watch) {
-            Ok(Offer { read, bound, log }) => {
-                self.held.take(&read.config, bound);
-                app::say(read.config.log.level);
-                self.served = read;
-                self.log = log;
+            Ok(offer) => {
+                self.take(offer);
                 self.last_error = None;
                 tracing::info!("the next worker starts on the new config");
                 self.spawn();
@@ -83,6 +81,7 @@ impl Guard {
         if threads(&read.config.process) != self.seed.threads {
             tracing::warn!("process.workers has changed: that needs an upgrade");
         }
+        faults.extend(vips::faults(&read.config));
         let bound = self.held.bind(&read.config, self.seed.threads).unwrap_or_else(|unbound| {
             faults.extend(unbound.faults);
             Bound::default()
@@ -113,15 +112,23 @@ impl Guard {
         let Some(Pending { offer, askers, .. }) = self.pending.take_if(|pending| pending.number == number) else {
             return;
         };
-        let Offer { read, bound, log } = offer;
-        self.held.take(&read.config, bound);
-        app::say(read.config.log.level);
-        self.served = read;
-        self.log = log;
+        self.take(offer);
         self.seed.generation = generation;
         self.last_error = None;
         tracing::info!(generation, "config taken into use");
         self.reloaded(askers);
+    }
+
+    /// Goes by a config that is served, or is to be.
+    fn take(&mut self, offer: Offer) {
+        let Offer { read, bound, log } = offer;
+        self.held.take(&read.config, bound);
+        app::say(read.config.log.level);
+        if let Err(fault) = self.vips.run(&read.config, Vec::new()) {
+            tracing::error!("the virtual addresses stay as they were: {}", fault.message);
+        }
+        self.served = read;
+        self.log = log;
     }
 
     /// The worker does not serve by it, and has told so.

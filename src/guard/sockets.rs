@@ -105,6 +105,11 @@ impl Held {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
+    /// Whether there are sockets of this address.
+    pub(super) fn has(&self, address: SocketAddr) -> bool {
+        self.listeners.contains_key(&address)
+    }
+
     /// Lets go of everything but the admin listener.
     pub(super) fn close_listeners(&mut self) {
         self.listeners.clear();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::child::{Stage, Worker};
 use crate::telemetry::rfc3339;
+use crate::vrrp;
 
 /// What the guard knows.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Facts<'g> {
     pub(super) servers_down: usize,
     /// Those that live.
     pub(super) workers: &'g [Worker],
+    /// The instances of VRRP, where there are any.
+    pub(super) vrrp: Option<vrrp::host::Status>,
 }
 
 /// One line of JSON. Where no worker could be asked, `worker` is `None`.
@@ -45,6 +48,9 @@ pub(super) fn status(worker: Option<&str>, facts: &Facts<'_>) -> String {
         "servers_down": facts.servers_down,
         "workers": workers,
     });
+    if let Some(vrrp) = &facts.vrrp {
+        status["vrrp"] = json!(vrrp);
+    }
     status.to_string()
 }
 

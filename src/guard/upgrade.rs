@@ -62,6 +62,8 @@ struct Estate {
     socket: OsString,
     /// The numbers of workers in the system.
     workers: Vec<u32>,
+    /// Instances of VRRP that were active.
+    active: Vec<String>,
 }
 
 /// What a guard starts with: the right to run a config, and what the program before has left.
@@ -72,6 +74,8 @@ pub(super) struct Right {
     pub(super) seed: Seed,
     /// Workers, and the ends of their sockets.
     pub(super) workers: Vec<(u32, OwnedFd)>,
+    /// Instances of VRRP that were active.
+    pub(super) active: Vec<String>,
 }
 
 /// Why the program was not exchanged.
@@ -106,7 +110,7 @@ impl Right {
     /// Claims it, with nothing left by anybody.
     pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
         let instance = Arc::new(Instance::claim(config)?);
-        Ok(Self { instance, held: Held::default(), seed: Seed::default(), workers: Vec::new() })
+        Ok(Self { instance, held: Held::default(), seed: Seed::default(), workers: Vec::new(), active: Vec::new() })
     }
 
     /// Takes what the program before has left in the standard input.
@@ -129,7 +133,7 @@ impl Right {
             held.adopt_admin(address, next()?.into());
         }
         let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
-        Ok(Self { instance, held, seed: estate.seed, workers })
+        Ok(Self { instance, held, seed: estate.seed, workers, active: estate.active })
     }
 }
 
@@ -222,6 +226,7 @@ impl Guard {
             admin,
             socket: socket.into(),
             workers,
+            active: self.vips.active(),
         };
         let mut memory = File::from(memfd_create("haechi", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         memory.write_all(&postcard::to_stdvec(&estate)?)?;
@@ -297,8 +302,9 @@ mod tests {
             admin: Some(at),
             socket: "/run/haechi/1.sock".into(),
             workers: vec![9],
+            active: vec!["front".into()],
         };
-        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 12_361_906_568_347_480_358));
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 6_983_370_746_350_591_815));
     }
 
     #[test]

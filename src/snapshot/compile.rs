@@ -7,8 +7,8 @@ use super::certificates::Certificates;
 use super::upstreams::{Upstreams, upstream};
 use super::{Capacity, Lasting, Listener, Route, ServerField, Site, Snapshot, Via};
 use crate::codec::h1::HeadLimits;
-use crate::config::{self, Action, Config, HostPattern, Matcher};
-use crate::diagnostic::{Causes, Diagnostic, Faults, Spanned};
+use crate::config::{self, Action, Config, HostPattern, Matcher, VrrpVersion};
+use crate::diagnostic::{Causes, Diagnostic, Faults, Severity, Spanned};
 use crate::handler::error_page::{ErrorPage, ErrorPages};
 use crate::handler::fixed::Fixed;
 use crate::handler::proxy::Proxy;
@@ -53,9 +53,9 @@ pub fn compile(
     listeners.sort_unstable_by_key(|listener| listener.id);
     let capacity = compiler.capacity();
     let error_pages = compiler.pages(&config.error_pages);
-    compiler.faults.extend(config.vrrp.first().map(|vrrp| Diagnostic::error(vrrp.name.span, NO_VRRP)));
     let Compiler { certificates, mut faults, .. } = compiler;
-    let (certificate_faults, warnings) = certificates.into_parts();
+    let (certificate_faults, mut warnings) = certificates.into_parts();
+    warnings.extend(config.vrrp.iter().filter_map(idle_pass));
     faults.extend(certificate_faults);
     match Faults::new(config.sources.clone(), faults) {
         Some(faults) => Err(faults),
@@ -70,7 +70,13 @@ pub fn compile(
     }
 }
 
-const NO_VRRP: &str = "`vrrp` is not available in this version";
+/// A password that would be believed to do something.
+fn idle_pass(vrrp: &config::Vrrp) -> Option<Diagnostic> {
+    let VrrpVersion::V3 { idle_pass: Some(written), .. } = &vrrp.version else { return None };
+    let message = "`auth_pass` does nothing with `version = 3`, which has no passwords";
+    let warning = Diagnostic { severity: Severity::Warning, ..Diagnostic::error(written.span, message) };
+    Some(warning.hint("`auth_hmac` proves a secret in both versions"))
+}
 
 struct Compiler<'c> {
     config: &'c Config,

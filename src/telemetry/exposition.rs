@@ -34,6 +34,11 @@ impl Page {
         samples(&mut Samples { text: &mut self.text, family });
     }
 
+    /// Goes on with whole families that another page holds.
+    pub fn append(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
     /// The whole text.
     #[must_use]
     pub fn into_text(self) -> String {

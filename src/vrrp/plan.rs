@@ -179,6 +179,10 @@ fn plan(written: &config::Vrrp, user: Option<&str>) -> Result<Plan, Unfit> {
         vrid,
         interval,
         priority,
+        checksum: match written.version {
+            config::VrrpVersion::V3 { checksum: config::VrrpChecksum::Rfc9568, .. } => ChecksumForm::Rfc9568,
+            _ => ChecksumForm::Keepalived,
+        },
         preempt,
         preempt_delay,
         hold_down: written.hold_down,
@@ -222,7 +226,7 @@ fn protocol(version: &config::VrrpVersion, interval: AdvertInterval) -> Protocol
             let legacy = auth_pass.as_ref().map_or(Legacy::NONE, |pass| Legacy::password(pass.as_bytes()));
             Protocol::V2 { interval, legacy }
         }
-        (config::VrrpVersion::V3 { checksum: config::VrrpChecksum::Rfc9568 }, AdvertInterval::V3(interval)) => {
+        (config::VrrpVersion::V3 { checksum: config::VrrpChecksum::Rfc9568, .. }, AdvertInterval::V3(interval)) => {
             Protocol::V3 { interval, checksum: ChecksumForm::Rfc9568 }
         }
         // The interval was made for the version.

@@ -186,7 +186,7 @@ pub fn advert(input: &[u8]) {
         Protocol::V3 { interval: Centiseconds::new(10).unwrap(), checksum: ChecksumForm::Rfc9568 }
     };
     let addresses = AddressList::new(vec![address(shared)]).unwrap();
-    let identity = Identity { vrid: 51, protocol, addresses, peers: Vec::new(), keyring: None };
+    let identity = Identity { vrid: 51, protocol, addresses, peers: Vec::new(), check_ttl: true, keyring: None };
     let mut wire = Wire::new(identity).unwrap();
     for message in [message.to_vec(), with_checksum(message, source, destination)] {
         let read = packet::decode(&message, source, destination);

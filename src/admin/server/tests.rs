@@ -66,6 +66,7 @@ fn status() -> Status {
             names: vec!["shop.example".into()],
             expires_at: SystemTime::UNIX_EPOCH,
         }],
+        vrrp: None,
     }
 }
 

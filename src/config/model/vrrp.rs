@@ -61,6 +61,8 @@ pub enum VrrpVersion {
     V3 {
         /// What the checksum of adverts that are sent covers.
         checksum: VrrpChecksum,
+        /// Where an `auth_pass` is written all the same: it does nothing.
+        idle_pass: Option<Spanned<()>>,
     },
 }
 

@@ -24,7 +24,7 @@ pub(super) fn vrrp(name: &Spanned<String>, node: &Node<'_>) -> Option<Vrrp> {
     let addresses = addresses(node, &version);
     let is_v6 = addresses.first().is_some_and(|first| first.value.addr().is_ipv6());
     let peers = peers(node, is_v6);
-    if is_v6 && matches!(version, VrrpVersion::V3 { checksum: VrrpChecksum::Rfc9568 }) {
+    if is_v6 && matches!(version, VrrpVersion::V3 { checksum: VrrpChecksum::Rfc9568, .. }) {
         node.fault_at("checksum", "`rfc9568` is for IPv4: with IPv6 there is one form alone");
     }
     Some(Vrrp {
@@ -66,12 +66,9 @@ fn version(node: &Node<'_>) -> VrrpVersion {
         }
         return VrrpVersion::V2 { auth_pass: auth_pass.map(|pass| pass.value) };
     }
-    if let Some(leaf) = node.written("auth_pass") {
-        // RFC 9568 §9: there is no authentication in version 3.
-        let fault = Diagnostic::error(leaf.span, "`auth_pass` needs `version = 2`: version 3 has no passwords");
-        node.walk.fault(fault.hint("`auth_hmac` proves a secret in both versions"));
-    }
-    VrrpVersion::V3 { checksum }
+    // RFC 9568 §9: there is no authentication in version 3.
+    let idle_pass = node.written("auth_pass").map(|leaf| Spanned::new((), leaf.span));
+    VrrpVersion::V3 { checksum, idle_pass }
 }
 
 fn auth_pass(text: &str) -> Result<String, String> {

@@ -1,0 +1,204 @@
+//! The virtual addresses that this host shares with others: what their threads are told of its
+//! services, and what is asked of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::child::{Event, Stage, What};
+use super::life::Guard;
+use super::offer::Read;
+use crate::config::{Config, Upstream};
+use crate::control::{Health, Order};
+use crate::diagnostic::{Causes, Diagnostic};
+use crate::telemetry::exposition::Page;
+use crate::vrrp::host::{self, Facts, Host, ListenerFact, Status, UpstreamFact};
+use crate::vrrp::plan::plans;
+
+/// Beyond the wind-down of keep-alives: how long handing over and hooks may take.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The instances of VRRP, where the config has any.
+#[derive(Debug, Default)]
+pub(super) struct Vips {
+    host: Option<Host>,
+    told: Option<Facts>,
+    /// Somebody wants the addresses given away without a wait.
+    hurry: Arc<Notify>,
+    /// They are being given away.
+    leaving: bool,
+}
+
+/// What of the instances cannot run.
+pub(super) fn faults(config: &Config) -> Option<Diagnostic> {
+    let first = config.vrrp.first()?;
+    let user = config.process.user.as_ref().map(|user| user.value.as_str());
+    plans(&config.vrrp, user).err().map(|why| Diagnostic::error(first.name.span, Causes(&why).to_string()))
+}
+
+/// Takes the virtual addresses of a config off this host's interfaces; what was done, line by line.
+///
+/// # Errors
+/// The faults of the config, or what the system refused.
+pub(super) fn release(path: &Path) -> Result<Vec<String>, String> {
+    let Read { config, .. } = Read::from_disk(path).map_err(|faults| faults.to_string())?;
+    let plans = plans(&config.vrrp, None).map_err(|why| format!("error: {}", Causes(&why)))?;
+    let mut lines = Vec::new();
+    for (name, released) in host::release(&plans) {
+        match released {
+            Ok(addresses) if addresses.is_empty() => lines.push(format!("{name}: nothing to release")),
+            Ok(addresses) => lines.extend(addresses.iter().map(|address| format!("{name}: {address} released"))),
+            Err(why) => return Err(format!("error: {name}: {}", Causes(&why))),
+        }
+    }
+    Ok(lines)
+}
+
+impl Vips {
+    /// Runs the instances of a config; those that run already stay what they are. `resumed` names those
+    /// that were active in the program that this one replaces.
+    ///
+    /// # Errors
+    /// Where the first instance is written, and why none can run.
+    pub(super) fn run(&mut self, config: &Config, resumed: Vec<String>) -> Result<(), Diagnostic> {
+        let Some(first) = config.vrrp.first() else {
+            if let Some(host) = &self.host {
+                let _ = host.reconfigure(Vec::new());
+            }
+            return Ok(());
+        };
+        let fault = |why: &dyn std::error::Error| Diagnostic::error(first.name.span, Causes(why).to_string());
+        let user = config.process.user.as_ref().map(|user| user.value.as_str());
+        let plans = plans(&config.vrrp, user).map_err(|why| fault(&why))?;
+        match &self.host {
+            Some(host) => host.reconfigure(plans).map_err(|why| fault(&why))?,
+            None => self.host = Some(Host::start(plans, resumed).map_err(|why| fault(&why))?),
+        }
+        self.told = None;
+        Ok(())
+    }
+
+    /// How the instances are; `None` where there are none.
+    pub(super) fn status(&self) -> Option<Status> {
+        self.host.as_ref()?.status().ok()
+    }
+
+    /// The metrics of the instances.
+    pub(super) fn metrics(&self) -> String {
+        let mut page = Page::default();
+        if let Some(host) = &self.host {
+            let _ = host.write_metrics(&mut page);
+        }
+        page.into_text()
+    }
+
+    /// Which instances are active.
+    pub(super) fn active(&self) -> Vec<String> {
+        let instances = self.status().unwrap_or_default().instances;
+        instances.into_iter().filter(|instance| instance.state == "active").map(|instance| instance.name).collect()
+    }
+
+    /// Gives the addresses away and takes no part any more, or takes part again.
+    pub(super) fn take_part(&self, takes_part: bool) {
+        if let Some(host) = &self.host {
+            let _ = if takes_part { host.undrain() } else { host.drain() };
+        }
+    }
+
+    /// Keep-alives are not wound down any longer.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// The addresses are given away.
+    pub(super) fn released(&mut self) {
+        self.leaving = false;
+    }
+
+    /// Whether they are being given away.
+    pub(super) fn are_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    fn tell(&mut self, facts: Facts) {
+        if let Some(host) = &self.host
+            && self.told.as_ref() != Some(&facts)
+            && host.facts(facts.clone()).is_ok()
+        {
+            self.told = Some(facts);
+        }
+    }
+}
+
+impl Guard {
+    /// Tells the instances how the services of this host are.
+    pub(super) fn tell_vips(&mut self) {
+        let facts = self.facts();
+        self.vips.tell(facts);
+    }
+
+    fn facts(&self) -> Facts {
+        let config = &self.served.config;
+        let listeners = config.listeners.iter().map(|listener| ListenerFact {
+            name: listener.name.value.as_str().into(),
+            is_bound: listener.bind.iter().all(|bind| self.held.has(bind.value)),
+            tcp: listener.bind.iter().map(|bind| bind.value).collect(),
+        });
+        Facts {
+            // One that died is replaced at once: only a crash loop, or a start, is a host without service.
+            worker_serves: self.has_served() && self.respawn_at().is_none(),
+            listeners: listeners.collect(),
+            upstreams: config.upstreams.iter().filter_map(|upstream| self.upstream_fact(upstream)).collect(),
+        }
+    }
+
+    fn upstream_fact(&self, upstream: &Upstream) -> Option<UpstreamFact> {
+        let name: Box<str> = upstream.name.value.as_str().into();
+        let Some(health) = &upstream.health else {
+            return Some(UpstreamFact { name, healthy: upstream.servers.len(), as_of: Instant::now() });
+        };
+        let verdicts = self.seed.verdicts.iter().filter(|verdict| verdict.upstream == *name);
+        let healthy = verdicts.clone().filter(|verdict| verdict.health == Health::Up).count();
+        // A check that is over began so long ago at most, and the one before it may be the last that is over.
+        let as_of = self.ticked_at()?.checked_sub(2 * (health.interval + health.timeout))?;
+        (verdicts.count() > 0).then_some(UpstreamFact { name, healthy, as_of })
+    }
+
+    /// Hands what instances counted to the worker, which has the page of metrics.
+    pub(super) fn tell_worker_of_vips(&self) {
+        let Some(status) = self.vips.status() else { return };
+        if let Some(worker) = self.serving() {
+            let status = serde_json::to_string(&status).unwrap_or_default();
+            let _ = worker.order(&Order::Vrrp { metrics: self.vips.metrics(), status }, Vec::new());
+        }
+    }
+
+    /// Gives the addresses away: keep-alive connections are wound down first, while all is served, and
+    /// then [`What::Released`] is told. False where there is nothing to give away.
+    pub(super) fn give_vips_away(&mut self) -> bool {
+        let is_active = !self.vips.active().is_empty();
+        let Some(host) = self.vips.host.take() else { return false };
+        let grace = if is_active { self.served.config.process.handover_grace } else { Duration::ZERO };
+        if is_active {
+            for worker in self.workers.iter().filter(|worker| worker.stage == Stage::Serving) {
+                let _ = worker.order(&Order::WindDown, Vec::new());
+            }
+        }
+        self.vips.leaving = true;
+        let (events, hurry) = (self.events.clone(), Arc::clone(&self.vips.hurry));
+        tokio::task::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = hurry.notified() => {}
+            }
+            let released = tokio::task::spawn_blocking(move || host.stop(RELEASE_PATIENCE)).await;
+            if !released.unwrap_or_default() {
+                tracing::warn!("not all virtual addresses were given away in time");
+            }
+            let _ = events.send(Event { worker: 0, what: What::Released }).await;
+        });
+        true
+    }
+}
