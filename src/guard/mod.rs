@@ -220,7 +220,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
             () = until(respawn) => guard.respawn(),
         }
         guard.reload_if_wanted(&watch);
-        guard.tell_vips();
+        guard.tell_vips(Instant::now());
     }
     Ok(())
 }

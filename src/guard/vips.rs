@@ -134,12 +134,15 @@ impl Vips {
 
 impl Guard {
     /// Tells the instances how the services of this host are.
-    pub(super) fn tell_vips(&mut self) {
-        let facts = self.facts();
-        self.vips.tell(facts);
+    pub(super) fn tell_vips(&mut self, now: Instant) {
+        // Before a worker has served nothing is known that would be a fault.
+        if self.has_served() {
+            let facts = self.facts(now);
+            self.vips.tell(facts);
+        }
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self, now: Instant) -> Facts {
         let config = &self.served.config;
         let listeners = config.listeners.iter().map(|listener| ListenerFact {
             name: listener.name.value.as_str().into(),
@@ -147,17 +150,17 @@ impl Guard {
             tcp: listener.bind.iter().map(|bind| bind.value).collect(),
         });
         Facts {
-            // One that died is replaced at once: only a crash loop, or a start, is a host without service.
-            worker_serves: self.has_served() && self.respawn_at().is_none(),
+            // One that died is replaced at once: only a host whose workers die one after the other has none.
+            worker_serves: self.respawn_at().is_none(),
             listeners: listeners.collect(),
-            upstreams: config.upstreams.iter().filter_map(|upstream| self.upstream_fact(upstream)).collect(),
+            upstreams: config.upstreams.iter().filter_map(|upstream| self.upstream_fact(upstream, now)).collect(),
         }
     }
 
-    fn upstream_fact(&self, upstream: &Upstream) -> Option<UpstreamFact> {
+    fn upstream_fact(&self, upstream: &Upstream, now: Instant) -> Option<UpstreamFact> {
         let name: Box<str> = upstream.name.value.as_str().into();
         let Some(health) = &upstream.health else {
-            return Some(UpstreamFact { name, healthy: upstream.servers.len(), as_of: Instant::now() });
+            return Some(UpstreamFact { name, healthy: upstream.servers.len(), as_of: now });
         };
         let verdicts = self.seed.verdicts.iter().filter(|verdict| verdict.upstream == *name);
         let healthy = verdicts.clone().filter(|verdict| verdict.health == Health::Up).count();

@@ -248,3 +248,47 @@ fn a_resumed_host_goes_on_where_it_was() {
     second.until("backup", |now| now.state == "backup");
     assert!(has(one, VIP));
 }
+
+#[test]
+fn unicast_peers_may_be_beyond_the_link() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    one.ip("addr add fd00:77::b/64 dev eth0 nodad");
+    two.ip("addr add fd00:77::c/64 dev eth0 nodad");
+    let six = |peer: &str| {
+        format!("addresses = [\"fe80::77:51/64\", \"fd00:77::100/64\"]\npeers = [\"{peer}\"]\ncheck_ttl = false")
+    };
+    let first = Speaking::front(one, "beyond-one", &format!("priority = 150\n{}", six("fd00:77::c")));
+    first.until_active("silence");
+    let second = Speaking::front(two, "beyond-two", &format!("priority = 100\n{}", six("fd00:77::b")));
+    let heard = second.until("backup", |now| now.counters.accepted > 0);
+    assert_eq!(heard.peer.unwrap().address, ip("fd00:77::b"), "from an address that a router knows");
+    first.stop();
+    second.until_active("hand_over");
+    assert!(has(two, "fd00:77::100"));
+}
+
+#[test]
+fn the_thread_that_speaks_runs_before_all_others() {
+    let Some(segment) = Segment::new(1) else { return };
+    let first = Speaking::front(&segment.hosts[0], "real-time-one", "");
+    first.until_active("silence");
+    let mut policies = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let task = task.unwrap().path();
+        // A thread of another test may have ended meanwhile.
+        let read = |name: &str| std::fs::read_to_string(task.join(name)).unwrap_or_default();
+        if read("comm").trim() == "vrrp" {
+            // proc(5): behind the name in brackets, the priority is the 38th field and the policy the 39th.
+            let stat = read("stat");
+            let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+            policies.extend(fields.get(37..39).map(|fields| (fields[0].to_owned(), fields[1].to_owned())));
+        }
+    }
+    let fifo = ("50".to_owned(), "1".to_owned());
+    if policies.contains(&("0".to_owned(), "0".to_owned())) {
+        eprintln!("SKIPPED: no real-time priority here");
+    } else {
+        assert!(!policies.is_empty() && policies.iter().all(|policy| *policy == fifo), "{policies:?}");
+    }
+}

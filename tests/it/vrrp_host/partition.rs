@@ -123,3 +123,21 @@ fn a_virtual_router_of_another_number_with_our_address_is_named() {
     until_logged("number-two", "another host shares our addresses under virtual router id 52, ours is 51");
     assert_eq!(second.status()[0].refused, None, "others live on the link by right");
 }
+
+#[test]
+fn adverts_without_a_proof_are_believed_by_nobody_who_asks_for_one() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, forger] = &*segment.hosts else { unreachable!() };
+    let proof = "auth_hmac = { keys = [{ id = 7, secret = \"a secret that both of the hosts know\" }] }";
+    let first = Speaking::front(one, "proof-one", &format!("priority = 150\n{proof}"));
+    first.until_active("silence");
+    let second = Speaking::front(two, "proof-two", &format!("priority = 100\n{proof}"));
+    second.until("backup", |now| now.counters.accepted > 0);
+    let _forger = Speaking::front(forger, "proof-none", "priority = 254");
+    let refused = second.until("refused", |now| now.refused.is_some()).refused.unwrap();
+    assert_eq!((refused.address, &*refused.cause), (ip("192.168.0.13"), "auth_type"));
+    second.hears(10);
+    assert_eq!((&*first.status()[0].state, &*second.status()[0].state), ("active", "backup"));
+    first.stop();
+    second.until_active("hand_over");
+}
