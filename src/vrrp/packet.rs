@@ -122,7 +122,7 @@ pub enum Kind {
 
 impl Outgoing<'_> {
     /// Writes the message into `buffer` and returns its length. The caller has set the trailer's
-    /// bytes apart; over IPv6 the checksum covers them and is written once they stand.
+    /// bytes apart; over IPv6 the checksum covers them and is written by [`seal`] once they stand.
     pub fn encode(&self, buffer: &mut [u8; LONGEST]) -> usize {
         let addresses = &self.addresses[..self.addresses.len().min(MOST_ADDRESSES)];
         let (version, middle) = match self.kind {
