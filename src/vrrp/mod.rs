@@ -9,6 +9,8 @@
 //!                        Tracker (own facts) ──┘
 //! ```
 //!
+//! [`plan`] makes of a config what this runs by, and a [`host`] is all of it, on threads of its own.
+//!
 //! What always holds: what decides does no I/O and reads no clock; a datagram never panics and takes
 //! no memory; an advert that is refused moves no timer; nothing that the VRRP thread calls waits: what
 //! may take time has a thread of its own ([`network`], [`probe`]) and reports by a [`mailbox`].

@@ -30,5 +30,6 @@ mod rfc;
 mod splicing;
 mod static_files;
 mod tomcat;
+mod vips;
 mod vrrp_host;
 mod vrrp_shell;

@@ -32,8 +32,8 @@ pub(super) struct Instance {
     pub(super) plan: Plan,
     pub(super) tally: Tally,
     tracker: Tracker,
-    /// Reports over the network that are older do not count.
-    looked_since: Instant,
+    /// The link came back: what was looked at over the network before does not count.
+    looked_since: Option<Instant>,
     /// It was active in the program before this one, and goes on as soon as it can.
     resumes: bool,
     /// What it tracks has not been reported since: it is taken to be as it was.
@@ -80,7 +80,7 @@ impl Instance {
             plan,
             tally: Tally::new(),
             tracker,
-            looked_since: now,
+            looked_since: None,
             resumes: is_resumed,
             trusted_until: is_resumed.then(|| now + TRUSTED),
             unheld_until: None,
@@ -149,7 +149,7 @@ impl Instance {
         }
         if place.is_some() && (is_another || self.place.is_none()) && !is_first {
             self.tracker.unsettle();
-            self.looked_since = now;
+            self.looked_since = Some(now);
         }
         self.place = place;
         machine.handle_tracking(now, self.tracking(now));
@@ -177,7 +177,7 @@ impl Instance {
                 Origin::Listener(name) => Some(Report::Holds(facts.is_bound(name.as_deref()))),
                 Origin::Upstream(name) => {
                     let known = facts.upstreams.iter().find(|upstream| upstream.name == *name);
-                    let known = known.filter(|upstream| upstream.as_of >= self.looked_since);
+                    let known = known.filter(|upstream| self.counts(upstream.as_of));
                     known.map(|upstream| Report::Healthy(upstream.healthy))
                 }
                 Origin::Interface(_) | Origin::Exec => None,
@@ -208,7 +208,7 @@ impl Instance {
         begun: Instant,
         machine: &mut Machine,
     ) {
-        if begun >= self.looked_since {
+        if self.counts(begun) {
             self.tracker.handle(place, Report::Holds(passed));
             machine.handle_tracking(now, self.tracking(now));
         }
@@ -409,6 +409,11 @@ impl Instance {
     }
 
     // What is known.
+
+    /// Whether what was looked at then counts.
+    fn counts(&self, then: Instant) -> bool {
+        self.looked_since.is_none_or(|since| then >= since)
+    }
 
     fn tracking(&self, now: Instant) -> Tracking {
         let is_ahead = |until: Option<Instant>| until.is_some_and(|until| until > now);

@@ -1,0 +1,283 @@
+//! Pairs of haechi as they are run: guard, worker and VRRP together, and a client that comes by the virtual
+//! address all the while.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::harness::namespaces::Namespace;
+use super::harness::segment::Segment;
+use super::harness::tools::{Said, run};
+use super::harness::{eventually, within};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const VIP: &str = "192.168.0.100";
+
+/// A host that runs haechi.
+struct Host<'n> {
+    at: &'n Namespace,
+    child: Child,
+    folder: TempDir,
+}
+
+impl<'n> Host<'n> {
+    /// Answers every request with `name`, at the virtual address alone.
+    fn start(at: &'n Namespace, name: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"
+            process = {{ workers = 1, handover_grace = "100ms" }}
+            admin = {{ bind = "127.0.0.1:9900" }}
+            log = {{ access = {{ format = "off" }} }}
+            listener.http = {{ bind = ["{VIP}:80"] }}
+            site = [{{ hosts = ["*"], route = [{{ path = "/", respond = {{ status = 200, body = "{name}" }} }}] }}]
+            [vrrp.front]
+            interface = "eth0"
+            virtual_router_id = 51
+            advert_interval = "100ms"
+            addresses = ["{VIP}/24"]
+            {more}
+            "#
+        );
+        fs::write(folder.path().join("haechi.toml"), config).unwrap();
+        let child = Self::spawn(at, &folder);
+        Self { at, child, folder }
+    }
+
+    fn spawn(at: &Namespace, folder: &TempDir) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
+        at.enter(|| {
+            Command::new(env!("CARGO_BIN_EXE_haechi"))
+                .args(["run", "--config"])
+                .arg(folder.path().join("haechi.toml"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .unwrap()
+        })
+    }
+
+    fn start_again(&mut self) {
+        self.child = Self::spawn(self.at, &self.folder);
+    }
+
+    fn told(&self, order: &str) -> Said {
+        let config = self.folder.path().join("haechi.toml");
+        run(env!("CARGO_BIN_EXE_haechi"), [order.as_ref(), "--config".as_ref(), config.as_os_str()])
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.told("status").out).unwrap_or_default()
+    }
+
+    /// Its one instance: state and reason.
+    fn becomes(&self, state: &str, reason: &str) {
+        let instance = || self.status()["vrrp"]["instances"][0].clone();
+        let what = format!("{state} by {reason}");
+        within(PATIENCE, &what, || {
+            let now = instance();
+            (now["state"] == state && now["reason"] == reason).then_some(())
+        });
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn worker(&self) -> u64 {
+        self.status()["worker"]["pid"].as_u64().unwrap()
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        let worker = self.status()["worker"]["pid"].as_i64();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // It ends when its guard has; until then it is in the namespace that is about to go.
+        if let Some(worker) = worker {
+            eventually("the worker has ended", || (!fs::exists(format!("/proc/{worker}")).unwrap()).then_some(()));
+        }
+        if thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// What came of requests, each by a connection of its own, that were made while `event` went on, and for
+/// as many again before and after it.
+fn meanwhile(client: &Namespace, event: impl FnOnce()) -> Requests {
+    const AROUND: u32 = 50;
+    let (made, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            client.enter(|| {
+                let mut requests = Requests::default();
+                let mut after = 0;
+                while after < AROUND {
+                    after += u32::from(over.load(Relaxed));
+                    match ask() {
+                        Ok(body) if requests.bodies.last() == Some(&body) => {}
+                        Ok(body) => requests.bodies.push(body),
+                        Err(error) => requests.failed.push(error),
+                    }
+                    made.fetch_add(1, Relaxed);
+                }
+                requests
+            })
+        });
+        eventually("requests are made", || (made.load(Relaxed) >= AROUND).then_some(()));
+        event();
+        over.store(true, Relaxed);
+        asking.join().unwrap()
+    })
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    /// Who answered, one after the other.
+    bodies: Vec<String>,
+    failed: Vec<String>,
+}
+
+fn ask() -> Result<String, String> {
+    let answer = || -> std::io::Result<String> {
+        let address = format!("{VIP}:80").parse().map_err(std::io::Error::other)?;
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = answer().map_err(|error| error.to_string())?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+        _ => Err(answer),
+    }
+}
+
+#[test]
+fn the_address_moves_with_no_more_than_what_is_on_the_wire_lost() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, client] = &*segment.hosts else { unreachable!() };
+    let first = Host::start(one, "one", "priority = 150\npreempt = false");
+    first.becomes("active", "silence");
+    let mut second = Host::start(two, "two", "priority = 100\npreempt = false");
+    second.becomes("backup", "fit");
+
+    let drained = meanwhile(client, || {
+        assert_eq!(first.told("drain").code, 0);
+        second.becomes("active", "hand_over");
+        first.becomes("fault", "drained");
+    });
+    assert!(drained.failed.len() <= 1 && drained.bodies == ["one", "two"], "{drained:?}");
+
+    let undrained = meanwhile(client, || {
+        assert_eq!(first.told("undrain").code, 0);
+        first.becomes("backup", "fit");
+    });
+    assert!(undrained.failed.is_empty() && undrained.bodies == ["two"], "{undrained:?}");
+
+    let stopped = meanwhile(client, || {
+        second.signal(Signal::TERM);
+        assert!(second.child.wait().unwrap().success());
+        first.becomes("active", "hand_over");
+    });
+    assert!(stopped.failed.len() <= 1 && stopped.bodies == ["two", "one"], "{stopped:?}");
+
+    let back = meanwhile(client, || {
+        second.start_again();
+        second.becomes("backup", "fit");
+    });
+    assert!(back.failed.is_empty() && back.bodies == ["one"], "{back:?}");
+}
+
+#[test]
+fn neither_a_killed_worker_nor_an_upgrade_moves_the_address() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, client] = &*segment.hosts else { unreachable!() };
+    let first = Host::start(one, "one", "priority = 150");
+    first.becomes("active", "silence");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    let (guard, worker) = (first.child.id(), first.worker());
+    let killed = meanwhile(client, || {
+        kill_process(Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
+        within(PATIENCE, "another worker serves", || {
+            first.status()["worker"]["pid"].as_u64().filter(|pid| *pid != worker)
+        });
+    });
+    // What the killed one was answering is lost with it.
+    assert!(killed.failed.len() <= 1 && killed.bodies == ["one"], "{killed:?}");
+
+    let upgraded = meanwhile(client, || {
+        let said = first.told("upgrade");
+        assert_eq!(said.code, 0, "{}", said.err);
+        first.becomes("active", "resumed");
+    });
+    assert!(upgraded.failed.is_empty() && upgraded.bodies == ["one"], "{upgraded:?}");
+    assert_eq!(u64::from(guard), first.status()["guard"]["pid"].as_u64().unwrap());
+    second.becomes("backup", "fit");
+    assert!(!second.log().contains("is active"), "{}", second.log());
+}
+
+#[test]
+fn a_dead_guard_leaves_no_address_behind() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, client] = &*segment.hosts else { unreachable!() };
+    let first = Host::start(one, "one", "priority = 150");
+    first.becomes("active", "silence");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    let killed = meanwhile(client, || {
+        first.signal(Signal::KILL);
+        second.becomes("active", "silence");
+        within(PATIENCE, "the address is gone", || {
+            (!one.ip("addr show dev eth0").contains(&format!("{VIP}/"))).then_some(())
+        });
+    });
+    assert_eq!(killed.bodies, ["one", "two"], "{killed:?}");
+    // No more than what fell into the down interval: one after the other, each waits for its end.
+    assert!(killed.failed.len() < 100, "{killed:?}");
+}
+
+#[test]
+fn metrics_and_checks_know_of_the_address() {
+    let Some(segment) = Segment::new(1) else { return };
+    let [one] = &*segment.hosts else { unreachable!() };
+    let host = Host::start(
+        one,
+        "one",
+        "track = { upstreams = { gone = 1 } }\n[upstream.gone]\nservers = ["127.0.0.1:1"]\nhealth = { tcp = true, interval = "100ms", fall = 1 }",
+    );
+    host.becomes("fault", "unfit");
+    let page = || {
+        one.enter(|| {
+            let mut admin = TcpStream::connect("127.0.0.1:9900").unwrap();
+            admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            let mut page = String::new();
+            admin.read_to_string(&mut page).unwrap();
+            page
+        })
+    };
+    eventually("the page tells the state", || {
+        let told = |line: &str| line.starts_with("haechi_vrrp_state{") && line.contains("fault") && line.ends_with(" 1");
+        page().lines().any(told).then_some(())
+    });
+}
