@@ -115,7 +115,7 @@ async fn route<'s>(
                 max_forwards: hops.map(|hops| hops - 1),
                 path,
             };
-            proxy.forward(&worker.local, exchange, forward, body).await?
+            proxy.forward(&worker.local, exchange, &forward, body).await?
         }
         // To this client any 2xx would be the beginning of its WebSocket.
         Handler::Files(_) | Handler::Respond(_) if upgrade == Upgrade::WebSocket => {

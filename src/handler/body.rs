@@ -9,7 +9,7 @@ use super::proxy::{DownloadFault, StreamBody, UpstreamBody};
 use super::static_files::FileBody;
 use crate::head::Fields;
 use crate::message::RequestBody;
-use crate::net::Pipe;
+use crate::net::{Buffer, Pipe};
 use crate::upstream::Lease;
 
 /// Why a body broke off. The client must see a broken answer, never a complete one.
@@ -31,6 +31,8 @@ pub enum Body<'s> {
     Empty(Option<u64>),
     /// Bytes at hand.
     Bytes(Bytes),
+    /// The bytes that a buffer holds: an upstream's answer that came whole.
+    Whole(Buffer),
     /// Ranges of a file; boxed, as it is large and answers are handed from room to room.
     File(Box<FileBody>),
     /// An upstream's answer, on its way.
@@ -48,6 +50,7 @@ impl Body<'_> {
         match self {
             Self::Empty(declared) => *declared,
             Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Whole(buffer) => Some(buffer.len() as u64),
             Self::File(file) => Some(file.length()),
             Self::Upstream(body) => body.length(),
             Self::UpstreamStream(body) => body.length(),
@@ -61,6 +64,7 @@ impl Body<'_> {
         match self {
             Self::Empty(_) => true,
             Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Whole(buffer) => buffer.is_empty(),
             Self::File(_) | Self::Upstream(_) | Self::UpstreamStream(_) | Self::Tunnel(_) => false,
         }
     }
@@ -73,6 +77,7 @@ impl Body<'_> {
         match self {
             Self::Empty(_) | Self::Tunnel(_) => Poll::Ready(Ok(false)),
             Self::Bytes(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
+            Self::Whole(buffer) => Poll::Ready(Ok(!buffer.is_empty())),
             Self::File(file) => file.poll_fill(cx).map_err(BodyFault::File),
             Self::Upstream(body) => body.poll_fill(cx).map_err(BodyFault::Upstream),
             Self::UpstreamStream(body) => body.poll_fill(cx).map_err(BodyFault::Upstream),
@@ -85,6 +90,7 @@ impl Body<'_> {
         match self {
             Self::Empty(_) | Self::Tunnel(_) => &[],
             Self::Bytes(bytes) => bytes,
+            Self::Whole(buffer) => buffer.data(),
             Self::File(file) => file.data(),
             Self::Upstream(body) => body.data(),
             Self::UpstreamStream(body) => body.data(),
@@ -96,6 +102,7 @@ impl Body<'_> {
         match self {
             Self::Empty(_) | Self::Tunnel(_) => {}
             Self::Bytes(bytes) => bytes.advance(n.min(bytes.len())),
+            Self::Whole(buffer) => buffer.consume(n),
             Self::File(file) => file.consume(n),
             Self::Upstream(body) => body.consume(n),
             Self::UpstreamStream(body) => body.consume(n),
@@ -120,7 +127,7 @@ impl Body<'_> {
         match self {
             Self::File(file) => file.allow_large(large),
             Self::Upstream(body) => body.allow_large(large),
-            Self::Empty(_) | Self::Bytes(_) | Self::UpstreamStream(_) | Self::Tunnel(_) => {}
+            Self::Empty(_) | Self::Bytes(_) | Self::Whole(_) | Self::UpstreamStream(_) | Self::Tunnel(_) => {}
         }
     }
 
@@ -130,7 +137,7 @@ impl Body<'_> {
         match self {
             Self::Upstream(body) => body.is_uploading(),
             Self::UpstreamStream(body) => body.is_uploading(),
-            Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => false,
+            Self::Empty(_) | Self::Bytes(_) | Self::Whole(_) | Self::File(_) | Self::Tunnel(_) => false,
         }
     }
 
@@ -139,7 +146,7 @@ impl Body<'_> {
         match self {
             Self::Upstream(body) => body.poll_upload(cx, request),
             Self::UpstreamStream(body) => body.poll_upload(cx, request),
-            Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => {}
+            Self::Empty(_) | Self::Bytes(_) | Self::Whole(_) | Self::File(_) | Self::Tunnel(_) => {}
         }
     }
 
@@ -157,7 +164,7 @@ impl Body<'_> {
         match self {
             Self::Upstream(body) => body.trailers(),
             Self::UpstreamStream(body) => body.trailers(),
-            Self::Empty(_) | Self::Bytes(_) | Self::File(_) | Self::Tunnel(_) => Fields::default(),
+            Self::Empty(_) | Self::Bytes(_) | Self::Whole(_) | Self::File(_) | Self::Tunnel(_) => Fields::default(),
         }
     }
 }

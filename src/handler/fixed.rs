@@ -19,7 +19,7 @@ pub struct Fixed {
 /// The answer to an OPTIONS request that ends here: it is for the server as a whole, or may go no
 /// further (RFC 9110 §9.3.7, §7.6.2).
 #[must_use]
-pub fn options<'s>(mut head: ResponseHead) -> Response<'s> {
+pub fn options<'s>(mut head: Box<ResponseHead>) -> Response<'s> {
     head.status = 204;
     head.fields.push("Allow", Method::SERVED);
     Response { head, body: Body::Empty(None) }
@@ -28,7 +28,7 @@ pub fn options<'s>(mut head: ResponseHead) -> Response<'s> {
 impl Fixed {
     /// The answer.
     #[must_use]
-    pub fn respond<'s>(&self, mut head: ResponseHead) -> Response<'s> {
+    pub fn respond<'s>(&self, mut head: Box<ResponseHead>) -> Response<'s> {
         head.status = self.status;
         if !self.content_type.is_empty() && !self.body.is_empty() {
             head.fields.push_known(Known::ContentType, b"Content-Type", &self.content_type);

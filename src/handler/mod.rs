@@ -42,8 +42,8 @@ pub enum Handler {
 /// their protocol needs from the body.
 #[derive(Debug)]
 pub struct Response<'s> {
-    /// Status and fields.
-    pub head: ResponseHead,
+    /// Status and fields; boxed, as an answer is handed from room to room.
+    pub head: Box<ResponseHead>,
     /// What follows.
     pub body: Body<'s>,
 }
@@ -78,7 +78,8 @@ pub struct Local {
     pub retries: proxy::RetryBudget,
     /// The time of the last turn of the thread's clock; coarse, for ages and expiries.
     pub now: Cell<Instant>,
-    heads: RefCell<Vec<ResponseHead>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
+    heads: RefCell<Vec<Box<ResponseHead>>>,
 }
 
 /// Heads kept for reuse.
@@ -100,12 +101,12 @@ impl Local {
 
     /// An empty head, with the memory of one that was used before.
     #[must_use]
-    pub fn spare_head(&self) -> ResponseHead {
+    pub fn spare_head(&self) -> Box<ResponseHead> {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a head back.
-    pub fn keep_head(&self, mut head: ResponseHead) {
+    pub fn keep_head(&self, mut head: Box<ResponseHead>) {
         let mut heads = self.heads.borrow_mut();
         if heads.len() < SPARE_HEADS {
             head.clear();

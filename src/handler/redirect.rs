@@ -33,7 +33,7 @@ impl Redirect {
 
     /// The answer.
     #[must_use]
-    pub fn respond<'s>(&self, target: &RequestTarget<'_>, head: ResponseHead) -> Response<'s> {
+    pub fn respond<'s>(&self, target: &RequestTarget<'_>, head: Box<ResponseHead>) -> Response<'s> {
         to(&self.location(target), self.status, head)
     }
 
@@ -63,11 +63,11 @@ impl Redirect {
 /// The answer that sends a client to the same target by HTTPS on this port; 308, so that a form is
 /// not sent as a GET (RFC 9110 §15.4.9). None where the client named no host.
 #[must_use]
-pub fn respond_https<'s>(target: &RequestTarget<'_>, port: u16, head: ResponseHead) -> Option<Response<'s>> {
+pub fn respond_https<'s>(target: &RequestTarget<'_>, port: u16, head: Box<ResponseHead>) -> Option<Response<'s>> {
     Some(to(&to_https(target, port)?, 308, head))
 }
 
-fn to<'s>(location: &[u8], status: u16, mut head: ResponseHead) -> Response<'s> {
+fn to<'s>(location: &[u8], status: u16, mut head: Box<ResponseHead>) -> Response<'s> {
     head.status = status;
     head.fields.push_known(Known::Location, b"Location", location);
     Response { head, body: Body::Empty(None) }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::names;
+use super::words::is_plain;
 
 /// Fields that some room of haechi must recognise. The codec classifies each name once; everybody
 /// else compares one byte.
@@ -55,8 +56,8 @@ pub enum Known {
 }
 
 impl Known {
-    /// Classifies a field name, which is a token; the case of its letters does not matter (RFC 9110
-    /// §5.1).
+    /// Classifies a field name; the case of its letters does not matter (RFC 9110 §5.1). What is no
+    /// token is `Other`.
     #[must_use]
     #[inline]
     pub fn of(name: &[u8]) -> Self {
@@ -70,16 +71,50 @@ impl Known {
     /// name without such marks.
     #[must_use]
     pub fn resembled_by(name: &[u8]) -> Self {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        if is_plain(name) { Self::Other } else { Self::of_dashed(name) }
+    }
+
+    #[cold]
+    fn of_dashed(name: &[u8]) -> Self {
         let mut dashed = [0; 32];
         let Some(dashed) = dashed.get_mut(..name.len()) else { return Self::Other };
-        if name.iter().all(is_plain) {
-            return Self::Other;
-        }
         for (to, byte) in dashed.iter_mut().zip(name) {
-            *to = if is_plain(byte) { *byte } else { b'-' };
+            *to = if byte.is_ascii_alphanumeric() { *byte } else { b'-' };
         }
         Self::of(dashed)
+    }
+}
+
+/// A set of kinds of fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(u64);
+
+impl Kinds {
+    /// These.
+    #[must_use]
+    #[inline]
+    pub const fn of(kinds: &[Known]) -> Self {
+        let mut set = 0;
+        let mut at = 0;
+        while at < kinds.len() {
+            set |= 1 << kinds[at] as u8;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Whether this one is in it.
+    #[must_use]
+    #[inline]
+    pub const fn holds(self, known: Known) -> bool {
+        self.0 & 1 << known as u8 != 0
+    }
+
+    /// Whether one of `other` is in it.
+    #[must_use]
+    #[inline]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -172,6 +207,10 @@ struct Entry {
 pub struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// The kinds that were added since the list was empty.
+    kinds: Kinds,
+    /// Those that were added more than once.
+    repeated: Kinds,
 }
 
 impl Fields {
@@ -179,6 +218,22 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.kinds = Kinds::default();
+        self.repeated = Kinds::default();
+    }
+
+    /// The kinds that there may be; any other is not there.
+    #[must_use]
+    #[inline]
+    pub fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    /// The kinds of which there may be more than one.
+    #[must_use]
+    #[inline]
+    pub fn repeated(&self) -> Kinds {
+        self.repeated
     }
 
     /// How many fields there are.
@@ -211,6 +266,7 @@ impl Fields {
         };
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
+        self.note(known);
         self.entries.push(Entry {
             known,
             name_start,
@@ -227,6 +283,7 @@ impl Fields {
     pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>, is_line: bool) {
         // `fill` takes no text that is too long for this.
         let place = |at: usize| at as u32;
+        self.note(known);
         self.entries.push(Entry {
             known,
             name_start: place(name.start),
@@ -235,6 +292,13 @@ impl Fields {
             value_end: place(value.end),
             is_line,
         });
+    }
+
+    #[inline]
+    fn note(&mut self, known: Known) {
+        let kind = Kinds::of(&[known]);
+        self.repeated.0 |= self.kinds.0 & kind.0;
+        self.kinds.0 |= kind.0;
     }
 
     /// Brings the text of the fields that [`push_range`](Self::push_range) added to an empty list.
@@ -249,6 +313,9 @@ impl Fields {
 
     /// Drops every field of this kind; true if there was one.
     pub fn remove(&mut self, known: Known) -> bool {
+        if !self.kinds.holds(known) {
+            return false;
+        }
         let before = self.entries.len();
         self.entries.retain(|entry| entry.known != known);
         self.entries.len() != before
@@ -277,7 +344,7 @@ impl Fields {
     /// The first value of this kind.
     #[must_use]
     pub fn first(&self, known: Known) -> Option<&[u8]> {
-        self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value(&self.bytes))
+        self.all(known).next()
     }
 
     /// The first value under this name, in any case.
@@ -288,7 +355,8 @@ impl Fields {
 
     /// Every value of this kind, in order.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.entries.iter().filter(move |entry| entry.known == known).map(|entry| entry.value(&self.bytes))
+        let entries = if self.kinds.holds(known) { self.entries.as_slice() } else { &[] };
+        entries.iter().filter(move |entry| entry.known == known).map(|entry| entry.value(&self.bytes))
     }
 
     /// Every field, in order.

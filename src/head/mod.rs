@@ -8,8 +8,9 @@
 mod field;
 mod method;
 mod names;
+pub mod words;
 
-pub use field::{Field, FieldLine, Fields, Known, are_alike};
+pub use field::{Field, FieldLine, Fields, Kinds, Known, are_alike};
 pub use method::Method;
 
 /// The version of HTTP that a message was written in.

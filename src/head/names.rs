@@ -1,46 +1,48 @@
-//! The names of the fields that haechi knows, found by a few comparisons of words.
+//! The names of the fields that haechi knows, found by a hash of two words without collisions.
 
 use super::Known;
 
 /// What a name is; the case of its letters does not matter.
 #[inline]
 pub(super) fn find(name: &[u8]) -> Known {
-    let (Some(start), Some(end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else { return Known::Other };
-    let group = NAMES.get(usize::from(*start)..usize::from(*end)).unwrap_or_default();
     let ends = Ends::of(name);
-    let is_same = |known: &&Name| {
-        // Two words of eight bytes cover sixteen.
-        known.ends == ends && (name.len() <= 16 || known.text.eq_ignore_ascii_case(name))
-    };
-    group.iter().find(is_same).map_or(Known::Other, |name| name.known)
+    let place = PLACES[ends.or(EVERY_BYTE).hash(MULTIPLIER)];
+    let Some(known) = NAMES.get(usize::from(place)) else { return Known::Other };
+    // Two words of eight bytes cover sixteen.
+    let is_same = known.text.len() == name.len()
+        && ends.or(known.letters) == known.ends
+        && (name.len() <= 16 || known.text.eq_ignore_ascii_case(name));
+    if is_same { known.known } else { Known::Other }
 }
 
 struct Name {
     text: &'static [u8],
     ends: Ends,
+    /// The bit that makes a letter small, where letters stand in `ends`.
+    letters: Ends,
     known: Known,
 }
 
 impl Name {
     const fn of(text: &'static str, known: Known) -> Self {
-        Self { text: text.as_bytes(), ends: Ends::of(text.as_bytes()), known }
+        let ends = Ends::of(text.as_bytes());
+        let letters = Ends(letters(ends.0), letters(ends.1));
+        Self { text: text.as_bytes(), ends, letters, known }
     }
 }
 
-/// The first and the last bytes of a name, which overlap in a short one. Letters are small in it:
-/// the bit that makes them so turns no other byte of a token into a letter, a digit or `-`.
-#[derive(PartialEq)]
+/// The first and the last bytes of a name, which overlap in a short one.
+#[derive(Clone, Copy, PartialEq)]
 struct Ends(u64, u64);
 
 impl Ends {
     #[inline]
     const fn of(name: &[u8]) -> Self {
-        const SMALL: u64 = 0x2020_2020_2020_2020;
         if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            return Self(u64::from_le_bytes(*first) | SMALL, u64::from_le_bytes(*last) | SMALL);
+            return Self(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
         }
         if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            return Self(u32::from_le_bytes(*first) as u64 | SMALL, u32::from_le_bytes(*last) as u64 | SMALL);
+            return Self(u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
         }
         let mut word = 0;
         let mut rest = name;
@@ -48,12 +50,39 @@ impl Ends {
             word = word << 8 | *byte as u64;
             rest = behind;
         }
-        Self(word | SMALL, SMALL)
+        Self(word, 0)
+    }
+
+    #[inline]
+    const fn or(self, bits: Self) -> Self {
+        Self(self.0 | bits.0, self.1 | bits.1)
+    }
+
+    /// One of [`SLOTS`].
+    #[inline]
+    const fn hash(self, multiplier: u64) -> usize {
+        ((self.0 ^ self.1.rotate_left(23)).wrapping_mul(multiplier) >> (u64::BITS - SLOTS.ilog2())) as usize
     }
 }
 
-/// By length, the shortest first.
-const NAMES: [Name; 40] = [
+/// The bit that makes a letter small, in every byte.
+const EVERY_BYTE: Ends = Ends(0x2020_2020_2020_2020, 0x2020_2020_2020_2020);
+
+/// The same where a letter stands in a word of a name.
+const fn letters(word: u64) -> u64 {
+    let mut bits = [0; 8];
+    let bytes = word.to_le_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at].is_ascii_lowercase() {
+            bits[at] = 0x20;
+        }
+        at += 1;
+    }
+    u64::from_le_bytes(bits)
+}
+
+static NAMES: [Name; 40] = [
     Name::of("te", Known::Te),
     Name::of("via", Known::Via),
     Name::of("host", Known::Host),
@@ -96,30 +125,54 @@ const NAMES: [Name; 40] = [
     Name::of("if-unmodified-since", Known::IfUnmodifiedSince),
 ];
 
-/// Where in [`NAMES`] those of each length begin; the place behind the longest is the end.
-const STARTS: [u8; 21] = {
-    let mut starts = [0; 21];
+const SLOTS: usize = 256;
+const NOBODY: u8 = u8::MAX;
+
+/// The name in each slot, as its place in [`NAMES`].
+static PLACES: [u8; SLOTS] = PERFECT.1;
+/// By this no two names share a slot.
+const MULTIPLIER: u64 = PERFECT.0;
+
+const PERFECT: (u64, [u8; SLOTS]) = {
+    let mut multiplier = 0x9e37_79b9_7f4a_7c15;
+    loop {
+        if let Some(places) = places(multiplier) {
+            break (multiplier, places);
+        }
+        multiplier += 2;
+    }
+};
+
+const fn places(multiplier: u64) -> Option<[u8; SLOTS]> {
+    let mut places = [NOBODY; SLOTS];
     let mut at = 0;
     while at < NAMES.len() {
-        let mut longer = NAMES[at].text.len() + 1;
-        while longer < starts.len() {
-            starts[longer] += 1;
-            longer += 1;
+        let slot = NAMES[at].ends.or(EVERY_BYTE).hash(multiplier);
+        if places[slot] != NOBODY {
+            return None;
         }
+        places[slot] = at as u8;
         at += 1;
     }
-    starts
-};
+    Some(places)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_shortest_come_first_and_each_is_found() {
-        assert!(NAMES.is_sorted_by_key(|name| name.text.len()));
+    fn each_is_found_and_no_other_byte_passes_for_one_of_its_own() {
         for name in &NAMES {
             assert_eq!(find(name.text), name.known);
+            assert_eq!(find(&name.text.to_ascii_uppercase()), name.known);
+            for at in 0..name.text.len() {
+                for byte in (0..=u8::MAX).filter(|byte| !byte.eq_ignore_ascii_case(&name.text[at])) {
+                    let mut near = name.text.to_vec();
+                    near[at] = byte;
+                    assert_eq!(find(&near), Known::Other);
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which fields end at this hop (RFC 9110 §7.6.1).
 
-use crate::head::{Field, Fields, Known};
+use crate::head::{Field, Fields, Kinds, Known};
 
 /// More names than any honest message has; what goes beyond is refused so that the check of each
 /// field stays cheap.
@@ -56,17 +56,18 @@ impl<'m> ConnectionTokens<'m> {
 /// Whether fields of this kind never outlive a hop, named in `Connection` or not.
 #[must_use]
 pub fn is_hop_by_hop(known: Known) -> bool {
-    matches!(
-        known,
-        Known::Connection
-            | Known::KeepAlive
-            | Known::ProxyConnection
-            | Known::Te
-            | Known::Trailer
-            | Known::TransferEncoding
-            | Known::Upgrade
-    )
+    HOP_BY_HOP.holds(known)
 }
+
+const HOP_BY_HOP: Kinds = Kinds::of(&[
+    Known::Connection,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
 
 /// The names in a message's `Connection`, kept for its trailer section: what ends at this hop ends
 /// there too.
@@ -98,12 +99,16 @@ impl From<&ConnectionTokens<'_>> for HopNames {
 /// # Errors
 /// [`TooManyTokens`]
 pub fn strip_response(fields: &mut Fields) -> Result<HopNames, TooManyTokens> {
+    if !fields.kinds().meets(HOP_BY_HOP) && !fields.repeated().meets(SINGLE) {
+        fields.remove(Known::ContentLength);
+        return Ok(HopNames::default());
+    }
     let names = HopNames::from(&ConnectionTokens::of(fields)?);
     let mut seen = 0_u64;
     fields.retain(|field| match field.known {
         Known::Other => !names.holds(field.name),
         Known::ContentLength => false,
-        known if is_single(known) => {
+        known if SINGLE.holds(known) => {
             let place = 1 << known as u8;
             let first = seen & place == 0;
             seen |= place;
@@ -114,20 +119,17 @@ pub fn strip_response(fields: &mut Fields) -> Result<HopNames, TooManyTokens> {
     Ok(names)
 }
 
-/// Whether a response has one such field at most (RFC 9110 §5.3). Clients differ in which of two
-/// they believe; here every one of them gets the first.
-fn is_single(known: Known) -> bool {
-    matches!(
-        known,
-        Known::ContentType
-            | Known::Date
-            | Known::Etag
-            | Known::LastModified
-            | Known::Location
-            | Known::RetryAfter
-            | Known::Server
-    )
-}
+/// What a response has one of at most (RFC 9110 §5.3). Clients differ in which of two they believe;
+/// here every one of them gets the first.
+const SINGLE: Kinds = Kinds::of(&[
+    Known::ContentType,
+    Known::Date,
+    Known::Etag,
+    Known::LastModified,
+    Known::Location,
+    Known::RetryAfter,
+    Known::Server,
+]);
 
 #[cfg(test)]
 mod tests {

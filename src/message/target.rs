@@ -217,17 +217,17 @@ fn address_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
 
 /// Where a host name or an IPv4 address ends, and whether it has upper-case letters.
 fn name_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
-    let (mut seen, mut last) = (0, b'.');
+    let (mut seen, mut last) = (0, DOT);
     for (at, byte) in authority.iter().enumerate() {
         let class = HOST_BYTES[usize::from(*byte)];
         // A label is not empty; behind the last one a dot may stand.
-        if class == FOREIGN || *byte == b'.' && last == b'.' {
-            return if *byte == b':' { Ok((at, seen == UPPER)) } else { Err(TargetFault::Host) };
+        if class & (FOREIGN | last & DOT) != 0 {
+            return if *byte == b':' { Ok((at, seen & UPPER != 0)) } else { Err(TargetFault::Host) };
         }
         seen |= class;
-        last = *byte;
+        last = class;
     }
-    Ok((authority.len(), seen == UPPER))
+    Ok((authority.len(), seen & UPPER != 0))
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
@@ -237,14 +237,15 @@ fn port(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// What a byte is in a host name: [`UPPER`], [`FOREIGN`] or neither.
+/// What a byte is in a host name: [`UPPER`], [`DOT`], [`FOREIGN`] or none of them.
 static HOST_BYTES: [u8; 256] = {
     let mut bytes = [FOREIGN; 256];
     let mut byte = 0;
     while byte < 128 {
         bytes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => 0,
             b'A'..=b'Z' => UPPER,
+            b'.' => DOT,
             _ => FOREIGN,
         };
         byte += 1;
@@ -252,7 +253,8 @@ static HOST_BYTES: [u8; 256] = {
     bytes
 };
 const UPPER: u8 = 1;
-const FOREIGN: u8 = 2;
+const DOT: u8 = 2;
+const FOREIGN: u8 = 4;
 
 #[cfg(test)]
 mod tests;

@@ -201,6 +201,13 @@ pub fn fire_idle(of: impl Fn(Tag) -> bool) {
     }
 }
 
+/// Ticks that are at least so long.
+fn ticks(after: Duration) -> u64 {
+    const PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
+    let of_part = after.subsec_nanos().div_ceil(TICK.subsec_nanos());
+    after.as_secs().saturating_mul(PER_SECOND).saturating_add(u64::from(of_part))
+}
+
 /// The pure part: a ring of slots, one a tick.
 #[derive(Debug)]
 struct Wheel {
@@ -216,9 +223,8 @@ impl Default for Wheel {
 
 impl Wheel {
     fn set(&mut self, entry: &Rc<Entry>, after: Duration) {
-        let ticks = u64::try_from(after.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(NEVER / 2);
         // One more: the present tick has partly gone by.
-        let due = self.now.saturating_add(ticks).saturating_add(1).min(NEVER - 1);
+        let due = self.now.saturating_add(ticks(after)).saturating_add(1).min(NEVER - 1);
         entry.due.set(due);
         if due < entry.scheduled.get() {
             self.schedule(entry, due);

@@ -44,7 +44,7 @@ impl Stream {
         let read = self.poll_fill_ready(cx, input, size);
         match &read {
             Poll::Ready(Ok(n)) => input.filled(*n),
-            Poll::Pending if input.is_empty() => *input = Buffer::none(),
+            Poll::Pending if input.is_empty() && input.capacity() > 0 => *input = Buffer::none(),
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         read

@@ -167,7 +167,7 @@ impl Refusal {
         &self,
         page: Option<&ErrorPage>,
         rules: Option<&HeaderRules>,
-        mut head: ResponseHead,
+        mut head: Box<ResponseHead>,
     ) -> Response<'s> {
         head.status = self.status();
         if let Some(rules) = rules {

@@ -54,6 +54,24 @@ pub enum LeaseFault {
 }
 
 impl Upstream {
+    /// A connection to `server` that rests on this thread, where one may be used at once.
+    #[must_use]
+    pub fn lease_resting<'s>(
+        &'s self,
+        server: &'s Arc<Server>,
+        pools: &Pools,
+        thread: ThreadId,
+        now: Instant,
+    ) -> Option<Lease<'s>> {
+        let pass = match &server.gate {
+            None => None,
+            Some(gate) => Some(gate.try_enter()?),
+        };
+        let connection = pools.take(server.state.id, server.address?, self.recipe, now)?;
+        server.state.cells(thread).reused.add(1);
+        Some(Lease { server, connection, upstream: self, busy: self.busy(server, thread, pass) })
+    }
+
     /// A connection to `server`: one that rests on this thread, or a new one. `fresh` wants a new
     /// one in any case.
     ///
@@ -88,12 +106,16 @@ impl Upstream {
                 None => Some(gate.enter(tokio::time::Instant::now() + self.timeouts.queue).await?),
             },
         };
+        Ok(self.busy(server, thread, pass))
+    }
+
+    fn busy<'s>(&'s self, server: &'s Server, thread: ThreadId, pass: Option<Pass>) -> Busy<'s> {
         let shared = self.balance.reads_active() || pass.is_some();
         server.state.cells(thread).leases_started.add(1);
         if shared {
             server.state.active.fetch_add(1, Relaxed);
         }
-        Ok(Busy { server, thread, shared, _pass: pass })
+        Busy { server, thread, shared, _pass: pass }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bodies: which of the bytes that came are payload, and where the body ends (RFC 9112 §6.3, §7.1).
 
-use super::cursor::{Cursor, Line};
+use super::cursor::{Cursor, FieldText, Line};
 use super::fault::{BodyFault, FieldFault};
 use super::framing::{Framing, refuse_lookalike};
 use crate::head::{Fields, Known};
@@ -226,14 +226,13 @@ impl BodyDecoder {
         let mut cursor = Cursor::new(&trailers.line);
         match cursor.field_line()? {
             Some(Line::End) => self.state = State::Done,
-            Some(Line::Field { known, name, value, is_line: _ }) => {
+            Some(Line::Field(FieldText { known, name, value, .. })) => {
                 trailers.count += 1;
                 if trailers.count > MAX_TRAILER_FIELDS {
                     return Err(BodyFault::TrailersTooLarge);
                 }
-                let name = cursor.slice(name);
                 if may_trail(known, name) {
-                    trailers.fields.push_known(known, name, cursor.slice(value));
+                    trailers.fields.push_known(known, name, value);
                 }
             }
             None => return Err(FieldFault::LineEnd.into()),

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::fault::FieldFault;
-use crate::head::Known;
+use crate::head::words::{below, equal, every, is_plain, unmarked};
+use crate::head::{Fields, Known};
 
 /// A place in a head. Every step returns `None`, and stays where it is or inside its piece, when the
 /// bytes end too early.
@@ -13,12 +14,25 @@ pub(super) struct Cursor<'a> {
 }
 
 /// One line of a field section.
-pub(super) enum Line {
-    /// A field; the ranges are places in the cursor's bytes, the value without blanks around it.
-    /// `is_line`: just one blank stood there, before it.
-    Field { known: Known, name: Range<usize>, value: Range<usize>, is_line: bool },
+pub(super) enum Line<'a> {
+    /// A field.
+    Field(FieldText<'a>),
     /// The empty line behind the last field.
     End,
+}
+
+/// A field where it stands.
+pub(super) struct FieldText<'a> {
+    pub(super) known: Known,
+    pub(super) name: &'a [u8],
+    /// Without blanks around it.
+    pub(super) value: &'a [u8],
+    /// Where in the cursor's bytes the name begins.
+    name_at: usize,
+    /// The same of the value.
+    value_at: usize,
+    /// Whether just one blank stood there, before the value.
+    is_line: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -89,22 +103,48 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves over one line of a field section (RFC 9112 §5).
-    #[inline]
-    pub(super) fn field_line(&mut self) -> Result<Option<Line>, FieldFault> {
-        let rest = self.rest();
-        let name_end = name_length(rest);
-        if name_end == 0 || rest.get(name_end) != Some(&b':') {
-            return self.no_field(rest.get(name_end).copied(), name_end == 0);
-        }
-        let mut start = name_end + 1;
-        while rest.get(start).is_some_and(is_blank) {
-            start += 1;
-        }
-        let mut end = start;
+    /// Moves over a field section (RFC 9112 §5), whose text is the same as the cursor's, into `fields`,
+    /// which are empty. Each field is shown to `take` before.
+    #[inline(always)]
+    pub(super) fn field_section<F: From<FieldFault>>(
+        &mut self,
+        fields: &mut Fields,
+        mut take: impl FnMut(usize, &FieldText<'a>) -> Result<(), F>,
+    ) -> Result<Option<()>, F> {
         loop {
-            end += clean_length(rest.get(end..).unwrap_or_default());
-            match rest.get(end..) {
+            let field = match self.field_line()? {
+                None => return Ok(None),
+                Some(Line::End) => break,
+                Some(Line::Field(field)) => field,
+            };
+            take(fields.len(), &field)?;
+            let (name, value) =
+                (field.name_at..field.name_at + field.name.len(), field.value_at..field.value_at + field.value.len());
+            fields.push_range(field.known, name, value, field.is_line);
+        }
+        fields.fill(self.slice(0..self.at));
+        Ok(Some(()))
+    }
+
+    /// Moves over one line of a field section.
+    #[inline(always)]
+    pub(super) fn field_line(&mut self) -> Result<Option<Line<'a>>, FieldFault> {
+        let rest = self.rest();
+        if let [b'\r', ..] = rest {
+            return Ok(self.line_end()?.map(|()| Line::End));
+        }
+        let Some((name, [_, behind @ ..])) = rest.split_at_checked(colon(rest)) else { return self.no_field() };
+        let known = Known::of(name);
+        // A name that is known is a token.
+        if known == Known::Other && !is_plain(name) && token_length(name) < name.len() || name.is_empty() {
+            return self.no_field();
+        }
+        let blanks = behind.iter().position(|byte| !is_blank(byte)).unwrap_or(behind.len());
+        let text = behind.get(blanks..).unwrap_or_default();
+        let mut end = 0;
+        loop {
+            end += clean_length(text.get(end..).unwrap_or_default());
+            match text.get(end..) {
                 Some([b'\r', b'\n', ..]) => break,
                 // RFC 9110 §5.5: HTAB is the one control byte inside a value.
                 Some([b'\t', ..]) => end += 1,
@@ -114,26 +154,27 @@ impl<'a> Cursor<'a> {
                 Some(_) => return Err(FieldFault::Value),
             }
         }
-        let line = self.at;
-        self.at += end + 2;
-        let whole = end;
-        while end > start && rest.get(end - 1).is_some_and(is_blank) {
-            end -= 1;
+        let name_at = self.at;
+        let value_at = name_at + name.len() + 1 + blanks;
+        self.at = value_at + end + 2;
+        let mut value = text.get(..end).unwrap_or_default();
+        while let [front @ .., b' ' | b'\t'] = value {
+            value = front;
         }
-        let known = Known::of(rest.get(..name_end).unwrap_or_default());
-        let is_line = end == whole && start == name_end + 2 && rest.get(name_end + 1) == Some(&b' ');
-        Ok(Some(Line::Field { known, name: line..line + name_end, value: line + start..line + end, is_line }))
+        let is_line = value.len() == end && blanks == 1 && behind.first() == Some(&b' ');
+        Ok(Some(Line::Field(FieldText { known, name, value, name_at, value_at, is_line })))
     }
 
-    /// A line that has no colon behind a name, but `byte`.
+    /// A line that has no colon behind a name.
     #[cold]
-    fn no_field(&mut self, byte: Option<u8>, is_nameless: bool) -> Result<Option<Line>, FieldFault> {
-        match byte {
+    fn no_field(&mut self) -> Result<Option<Line<'a>>, FieldFault> {
+        let rest = self.rest();
+        let name_end = token_length(rest);
+        match rest.get(name_end) {
             None => Ok(None),
-            Some(b'\r') if is_nameless => Ok(self.line_end()?.map(|()| Line::End)),
             // RFC 9112 §5.2: a server either refuses obs-fold or replaces it. §2.2 says the same of
             // blanks between the first line and the first field.
-            Some(b' ' | b'\t') if is_nameless => Err(FieldFault::Folded),
+            Some(b' ' | b'\t') if name_end == 0 => Err(FieldFault::Folded),
             Some(b'\n') => Err(FieldFault::LineEnd),
             // RFC 9112 §5.1: no blank may stand between the name and the colon.
             Some(_) => Err(FieldFault::Name),
@@ -155,51 +196,28 @@ pub(super) fn is_token(byte: u8) -> bool {
 /// which begins a fragment and is never sent (RFC 9110 §7.1).
 #[inline]
 pub(super) fn target_length(bytes: &[u8]) -> usize {
-    front(bytes, |byte| !byte.is_ascii_graphic() | (byte == b'#'))
+    let is_foreign = |byte: u8| !byte.is_ascii_graphic() || byte == b'#';
+    let foreign = |word| below(word, b'!') | equal(word, b'#') | equal(word, 0x7f) | word & every(0x80);
+    unmarked(bytes, foreign, is_foreign)
 }
 
 /// How many bytes at the front are no control bytes.
 #[inline(always)]
 fn clean_length(bytes: &[u8]) -> usize {
-    front(bytes, |byte| byte.is_ascii_control())
+    unmarked(bytes, |word| below(word, b' ') | equal(word, 0x7f), |byte| byte.is_ascii_control())
 }
 
-/// How many bytes at the front are the name of a field, where a colon follows them.
+/// How many bytes stand before the first colon.
 #[inline(always)]
-fn name_length(bytes: &[u8]) -> usize {
-    // Nearly all names have letters, digits and `-`, which a block can tell from the rest.
-    let plain = front(bytes, |byte| !byte.is_ascii_alphanumeric() & (byte != b'-'));
-    if bytes.get(plain) == Some(&b':') { plain } else { token_length(bytes) }
+fn colon(bytes: &[u8]) -> usize {
+    unmarked(bytes, |word| equal(word, b':'), |byte| byte == b':')
 }
 
 /// How many bytes at the front are of a token.
-#[inline(always)]
+#[inline]
 fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
 }
-
-/// The number of bytes before the first that `stops`, as NUL must. Sixteen are looked at together:
-/// where `stops` has no branch the compiler makes one comparison of vectors of it.
-#[inline(always)]
-fn front(bytes: &[u8], stops: impl Fn(u8) -> bool) -> usize {
-    let first = |block: [u8; BLOCK]| {
-        let marks = block.map(|byte| if stops(byte) { 0xff } else { 0 });
-        u128::from_le_bytes(marks).trailing_zeros() as usize / 8
-    };
-    let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk() {
-        let at = first(*block);
-        if at < BLOCK {
-            return bytes.len() - rest.len() + at;
-        }
-        rest = behind;
-    }
-    let mut padded = [0; BLOCK];
-    padded[..rest.len()].copy_from_slice(rest);
-    bytes.len() - rest.len() + first(padded)
-}
-
-const BLOCK: usize = 16;
 
 static TOKEN: [bool; 256] = byte_set(b"!#$%&'*+-.^_`|~");
 

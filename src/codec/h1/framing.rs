@@ -129,11 +129,18 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A number of digits only. RFC 9110 §8.6 wants protection from overflow; above 2^63 readers that
 /// count with signed numbers would differ.
 pub(super) fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
+    // No number of so many digits is too large.
+    let (short, rest) = value.split_at(value.len().min(18));
+    let mut number = 0;
+    for byte in short {
+        number = number * 10 + digit(*byte)?;
     }
-    value.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit).filter(|number| i64::try_from(*number).is_ok())
-    })
+    for byte in rest {
+        number = number.checked_mul(10)?.checked_add(digit(*byte)?).filter(|number| i64::try_from(*number).is_ok())?;
+    }
+    (!value.is_empty()).then_some(number)
+}
+
+fn digit(byte: u8) -> Option<u64> {
+    byte.is_ascii_digit().then(|| u64::from(byte - b'0'))
 }

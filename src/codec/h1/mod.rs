@@ -27,7 +27,7 @@ pub(super) use framing::refuse_lookalike;
 pub use request::{Request, parse_request};
 pub use response::{Response, parse_response};
 pub use write::{
-    CHUNK_END, end_head, write_chunk_size, write_field, write_last_chunk, write_line, write_request_line,
+    CHUNK_END, end_head, write_chunk_size, write_field, write_last_chunk, write_length, write_line, write_request_line,
     write_status_line,
 };
 

@@ -2,7 +2,7 @@
 
 use super::HeadLimits;
 use super::authority::is_authority;
-use super::cursor::{Cursor, Line, target_length};
+use super::cursor::{Cursor, target_length};
 use super::fault::{FieldFault, RequestFault};
 use super::framing::{Framing, Lengths, Options, list, refuse_lookalike};
 use crate::head::{Known, Method, RequestHead, Version};
@@ -54,33 +54,31 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
 
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let (mut host, mut expects_continue, mut upgrade, mut h2c) = (None, false, false, false);
-    loop {
-        let (known, name, value, is_line) = match cursor.field_line()? {
-            None => return Ok(None),
-            Some(Line::End) => break,
-            Some(Line::Field { known, name, value, is_line }) => (known, name, value, is_line),
-        };
-        if head.fields.len() == limits.fields {
+    let version = head.version;
+    let section = cursor.field_section(&mut head.fields, |before, field| {
+        if before == limits.fields {
             return Err(RequestFault::TooManyFields);
         }
-        let text = cursor.slice(value.clone());
-        match known {
+        let text = field.value;
+        match field.known {
             Known::Host if host.is_some() => return Err(RequestFault::HostRepeated),
             Known::Host if !is_authority(text) => return Err(RequestFault::HostMalformed),
             Known::Host => host = Some(text),
             Known::ContentLength => lengths.content_length(text)?,
-            Known::TransferEncoding => lengths.transfer_encoding(head.version, text)?,
+            Known::TransferEncoding => lengths.transfer_encoding(version, text)?,
             Known::Connection => options.read(text),
             Known::Upgrade => {
                 upgrade = true;
                 h2c |= list(text).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
             }
-            Known::Expect => expects_continue |= read_expect(head.version, text)?,
-            _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
+            Known::Expect => expects_continue |= read_expect(version, text)?,
+            known => refuse_lookalike(known, field.name)?,
         }
-        head.fields.push_range(known, name, value, is_line);
+        Ok(())
+    })?;
+    if section.is_none() {
+        return Ok(None);
     }
-    head.fields.fill(cursor.slice(0..cursor.at()));
     settle_authority(&target, host, head)?;
 
     let framing = lengths.framing(Framing::None);

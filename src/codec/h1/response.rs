@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::HeadLimits;
-use super::cursor::{Cursor, Line};
+use super::cursor::Cursor;
 use super::fault::ResponseFault;
 use super::framing::{Framing, Lengths, Options, decimal, list, refuse_lookalike};
 use crate::head::{Known, Method, ResponseHead, Version};
@@ -60,26 +60,24 @@ fn read(
 
     let (mut lengths, mut options) = (Lengths::default(), Options::default());
     let mut keep_alive_timeout = None;
-    loop {
-        let (known, name, value, is_line) = match cursor.field_line()? {
-            None => return Ok(None),
-            Some(Line::End) => break,
-            Some(Line::Field { known, name, value, is_line }) => (known, name, value, is_line),
-        };
-        if head.fields.len() == limits.fields {
+    let version = head.version;
+    let section = cursor.field_section(&mut head.fields, |before, field| {
+        if before == limits.fields {
             return Err(ResponseFault::TooManyFields);
         }
-        let text = cursor.slice(value.clone());
-        match known {
+        let text = field.value;
+        match field.known {
             Known::ContentLength => lengths.content_length(text)?,
-            Known::TransferEncoding => lengths.transfer_encoding(head.version, text)?,
+            Known::TransferEncoding => lengths.transfer_encoding(version, text)?,
             Known::Connection => options.read(text),
             Known::KeepAlive => keep_alive_timeout = keep_alive_timeout.or_else(|| read_keep_alive(text)),
-            _ => refuse_lookalike(known, cursor.slice(name.clone()))?,
+            known => refuse_lookalike(known, field.name)?,
         }
-        head.fields.push_range(known, name, value, is_line);
+        Ok(())
+    })?;
+    if section.is_none() {
+        return Ok(None);
     }
-    head.fields.fill(cursor.slice(0..cursor.at()));
 
     let framing = match head.status {
         // RFC 9112 §6.3 item 1: these have no body, whatever the fields say.

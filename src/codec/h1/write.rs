@@ -18,6 +18,9 @@ pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], target: &[u8]) {
 
 /// Begins a response head (RFC 9112 §4). An empty reason stands for the usual one of this status.
 pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    if status == 200 && matches!(reason, b"" | b"OK") {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     let reason = if reason.is_empty() { usual_reason(status) } else { reason };
     out.reserve(reason.len() + 15);
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -34,6 +37,14 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Adds the length of a body (RFC 9112 §6.2).
+pub fn write_length(out: &mut Vec<u8>, length: u64) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(digits.format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn attempt<'s>(
     let reused = lease.connection.reused;
     let patience = lease.patience();
     let mut attempt = Attempt {
-        upload: Upload::new(out, sending.framing, sending.hop),
+        upload: Upload::new(out, sending.framing, sending.hop, body.is_over()),
         lease,
         head: local.spare_head(),
         method: outbound.request.head.method,
@@ -89,7 +89,7 @@ pub(super) fn count_answer(cells: &ServerCells, started: Instant, status: u16) -
 struct Attempt<'s> {
     upload: Upload,
     lease: Lease<'s>,
-    head: ResponseHead,
+    head: Box<ResponseHead>,
     method: Method,
     patience: Duration,
     /// How much of the request the server had taken when its time began to run.
@@ -180,7 +180,7 @@ impl<'s> Attempt<'s> {
         request: &Forward<'_>,
         read_ahead: usize,
     ) -> Result<Response<'s>, Failure> {
-        let mut head = self.head;
+        let Self { upload, mut lease, mut head, method, refused, .. } = self;
         if head.status == 101 {
             if !same_protocol(request, &head) {
                 return Err(Failure::Upgrade);
@@ -188,26 +188,35 @@ impl<'s> Attempt<'s> {
             let protocol = head.fields.first(Known::Upgrade).unwrap_or_default().to_vec();
             strip_response(&mut head.fields)?;
             head.fields.push_known(Known::Upgrade, b"Upgrade", &protocol);
-            return Ok(Response { head, body: Body::Tunnel(Box::new(self.lease)) });
+            return Ok(Response { head, body: Body::Tunnel(Box::new(lease)) });
         }
         if request.upgrade == Upgrade::WebSocket && head.status < 300 {
             // RFC 8441 §4: to the client this would mean that the WebSocket is open.
             return Err(Failure::NoUpgrade);
         }
-        let declared = declared_length(&head, self.method);
+        let declared = declared_length(&head, method);
         let hop = strip_response(&mut head.fields)?;
-        let upload = Some(self.upload).filter(|upload| !upload.is_done() && self.refused.is_none());
-        let persistent = answer.persistent && self.refused.is_none();
-        if answer.framing.is_empty() && upload.is_none() {
-            if persistent && self.lease.connection.input.is_empty() {
-                self.lease.release(&local.pools, local.now.get(), answer.keep_alive_timeout);
+        let persistent = answer.persistent && refused.is_none();
+        let uploading = !upload.is_done() && refused.is_none();
+        let at_hand = match answer.framing {
+            _ if uploading => None,
+            h1::Framing::None => Some(Body::Empty(declared)),
+            h1::Framing::Length(0) => Some(Body::Empty(Some(0))),
+            h1::Framing::Length(length) if length == lease.connection.input.len() as u64 => {
+                lease.server.state.cells(local.thread).bytes_received.add(length);
+                Some(Body::Whole(std::mem::take(&mut lease.connection.input)))
             }
-            let length = if matches!(answer.framing, h1::Framing::Length(_)) { Some(0) } else { declared };
-            return Ok(Response { head, body: Body::Empty(length) });
+            _ => None,
+        };
+        let Some(body) = at_hand else {
+            let upload = uploading.then_some(upload);
+            let body = UpstreamBody::new(local, lease, answer, persistent, upload, refused, read_ahead);
+            return Ok(Response { head, body: Body::Upstream(Box::new(body.without(hop))) });
+        };
+        if persistent && lease.connection.input.is_empty() {
+            lease.release(&local.pools, local.now.get(), answer.keep_alive_timeout);
         }
-        let body = UpstreamBody::new(local, self.lease, answer, persistent, upload, self.refused, read_ahead);
-        let body = body.without(hop);
-        Ok(Response { head, body: Body::Upstream(Box::new(body)) })
+        Ok(Response { head, body })
     }
 }
 

@@ -84,7 +84,7 @@ impl Proxy {
         &'s self,
         local: &'s Local,
         exchange: &mut Exchange<'s>,
-        request: Forward<'_>,
+        request: &Forward<'_>,
         body: &mut RequestBody<'_>,
     ) -> Result<Response<'s>, Failure> {
         let hashed = self.hashed(request.head);
@@ -112,7 +112,7 @@ impl Proxy {
                 }
                 Err(failure) => return Err(failure),
             };
-            let outbound = Outbound { proxy: self, exchange, request: &request, server };
+            let outbound = Outbound { proxy: self, exchange, request, server };
             let answered = match lease {
                 Reached::Connection(lease) => attempt(local, exchange.started, outbound, lease, body).await,
                 Reached::Stream(lease) => stream::attempt(local, exchange.started, outbound, lease, body).await,
@@ -152,6 +152,12 @@ impl Proxy {
         fresh: bool,
         body: &mut RequestBody<'_>,
     ) -> Result<Reached<'s>, Failure> {
+        if !fresh
+            && self.upstream.protocol == Protocol::Http1
+            && let Some(lease) = self.upstream.lease_resting(server, &local.pools, local.thread, local.now.get())
+        {
+            return Ok(Reached::Connection(lease));
+        }
         let mut reaching = pin!(self.connect(local, server, fresh));
         let (reached, reused) = poll_fn(|cx| match reaching.as_mut().poll(cx) {
             Poll::Ready(reached) => Poll::Ready(reached.map_err(Failure::Lease)),

@@ -41,8 +41,7 @@ impl Outbound<'_, '_> {
         let framing = match self.length(body) {
             Length::Unsaid => UploadFraming::Length,
             Length::Known(length) => {
-                let mut digits = itoa::Buffer::new();
-                h1::write_field(out, b"Content-Length", digits.format(length).as_bytes());
+                h1::write_length(out, length);
                 UploadFraming::Length
             }
             Length::Unknown => {

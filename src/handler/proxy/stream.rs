@@ -134,7 +134,7 @@ impl<'s> Asked<'s> {
     fn into_response(
         self,
         local: &'s Local,
-        mut head: ResponseHead,
+        mut head: Box<ResponseHead>,
         stream: h2::RecvStream,
         method: Method,
     ) -> Result<Response<'s>, Failure> {

@@ -53,10 +53,13 @@ const COPIED: usize = 4096;
 const TURN: u64 = 1024 * 1024;
 
 impl Upload {
-    /// A request whose head is in `out`; trailer fields named by `hop` do not go on.
+    /// A request whose head is in `out`; trailer fields named by `hop` do not go on. `is_over`: there
+    /// is nothing behind the head.
     #[must_use]
-    pub fn new(out: Scratch, framing: UploadFraming, hop: HopNames) -> Self {
-        Self { out, sent: 0, framing, hop, state: State::Sending, starved: false, bytes: 0 }
+    pub fn new(out: Scratch, framing: UploadFraming, hop: HopNames, is_over: bool) -> Self {
+        let ends = is_over && framing == UploadFraming::Length;
+        let state = if ends { State::Ending } else { State::Sending };
+        Self { out, sent: 0, framing, hop, state, starved: false, bytes: 0 }
     }
 
     /// Whether all of it is sent.
@@ -99,13 +102,14 @@ impl Upload {
                 },
                 State::Sending | State::Ending => ready!(self.poll_send(cx, server))?,
             }
-            if self.framing == UploadFraming::Length && self.state == State::Sending && body.data().len() > COPIED {
+            if self.state == State::Sending && self.framing == UploadFraming::Length && body.data().len() > COPIED {
                 ready!(self.poll_send_direct(cx, body, server))?;
             }
             if self.state == State::Ending && self.sent == self.out.len() {
                 ready!(server.poll_flush(cx)).map_err(UploadFault::Upstream)?;
                 self.out = Scratch::none();
                 self.state = State::Done;
+                return Poll::Ready(Ok(()));
             }
         }
     }

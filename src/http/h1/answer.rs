@@ -61,10 +61,7 @@ impl Answer {
         let mut out = Scratch::new();
         write_fields(&mut out, &response.head, listener, exchange);
         match self.delimited {
-            Delimited::Not(Some(length)) | Delimited::Length(length) => {
-                let mut digits = itoa::Buffer::new();
-                h1::write_field(&mut out, b"Content-Length", digits.format(length).as_bytes());
-            }
+            Delimited::Not(Some(length)) | Delimited::Length(length) => h1::write_length(&mut out, length),
             Delimited::Chunked => h1::write_field(&mut out, b"Transfer-Encoding", b"chunked"),
             Delimited::Not(None) | Delimited::Close => {}
         }
@@ -385,7 +382,7 @@ mod tests {
             io::copy(&mut listener.accept().unwrap().0.take(LENGTH), &mut io::sink()).unwrap()
         });
         let mut connection = H1Body::new(Stream::Tcp(socket.into()));
-        let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(LENGTH)) };
+        let response = Response { head: Box::new(ResponseHead::new(200)), body: Body::Empty(Some(LENGTH)) };
         let answer = Answer::new(&response, &RequestHead::default(), true);
         let mut sending = Sending::new(answer, &mut connection, Scratch::new(), Pace::new(Duration::from_secs(60), 0));
         let mut most = 0;
@@ -407,7 +404,7 @@ mod tests {
             let (ours, _theirs) = tokio::io::duplex(room);
             let mut connection = H1Body::new(Stream::Memory(ours));
             let mut body = Body::Bytes("small".into());
-            let response = Response { head: ResponseHead::new(200), body: Body::Empty(Some(5)) };
+            let response = Response { head: Box::new(ResponseHead::new(200)), body: Body::Empty(Some(5)) };
             let answer = Answer::new(&response, &RequestHead::default(), true);
             let mut out = Scratch::new();
             out.extend_from_slice(b"head: ");

@@ -280,8 +280,8 @@ fn end_of(sent: &Sent, keep: bool) -> End {
 
 /// Passes over what has come of the body already; whether that was all of it.
 async fn drained(body: &mut RequestBody<'_>) -> bool {
-    if body.waits_for_continue() {
-        return false;
+    if body.is_over() || body.waits_for_continue() {
+        return body.is_over();
     }
     std::future::poll_fn(|cx| {
         let mut passed = 0;
@@ -301,6 +301,9 @@ async fn drained(body: &mut RequestBody<'_>) -> bool {
 /// Waits for the end of a body whose answer was over first, where little of it is left: the client
 /// was told that the connection is kept. Whether the end came.
 async fn outlasted(body: &mut RequestBody<'_>) -> bool {
+    if body.is_over() {
+        return true;
+    }
     let left = body.declared_length().map_or(0, |length| length.saturating_sub(body.received()));
     if body.waits_for_continue() || left > DRAINED as u64 {
         return body.is_over();

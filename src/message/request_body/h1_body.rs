@@ -261,13 +261,10 @@ impl H1Body {
     /// Looks for the end of what the client sends; what it sends meanwhile is its next request.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.input.capacity() == 0 {
-                self.input = Buffer::with_capacity(Buffer::SMALL);
-            }
-            if self.input.spare().is_empty() {
+            if !self.input.is_empty() && self.input.spare().is_empty() {
                 return Poll::Pending;
             }
-            match ready!(self.stream.poll_read(cx, self.input.spare())) {
+            match ready!(self.stream.poll_fill(cx, &mut self.input, Buffer::SMALL)) {
                 Ok(0) if self.version == Version::Http10 => {
                     self.watch = Watch::Ended;
                     return Poll::Pending;
@@ -283,10 +280,7 @@ impl H1Body {
                     self.receive_deadline.set(FIRST_LOOK);
                     return self.receive_deadline.poll(cx);
                 }
-                Ok(n) => {
-                    self.input.filled(n);
-                    self.moved.0 += n as u64;
-                }
+                Ok(n) => self.moved.0 += n as u64,
                 Err(_) => return Poll::Ready(()),
             }
         }

@@ -60,13 +60,14 @@ pub(super) fn push_escape(out: &mut Vec<u8>, byte: u8) {
 
 /// Most paths are: one pass decides it without a copy.
 fn is_normal(raw: &[u8]) -> Result<bool, TargetFault> {
-    let mut after_slash = false;
-    for &byte in raw {
+    let mut behind_slash = usize::MAX;
+    for (at, byte) in raw.iter().enumerate() {
         match byte {
             b'%' | b';' => return Ok(false),
-            b'/' | b'.' if after_slash => return Ok(false),
+            b'/' | b'.' if at == behind_slash => return Ok(false),
+            b'/' => behind_slash = at + 1,
             0 => return Err(TargetFault::Nul),
-            _ => after_slash = byte == b'/',
+            _ => {}
         }
     }
     Ok(true)
