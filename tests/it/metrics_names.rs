@@ -34,6 +34,8 @@ fn each_metric_that_tells_of_trouble_has_an_alert() {
         "haechi_config_last_reload_successful",
         "haechi_connections_limit",
         "haechi_access_log_dropped_lines_total",
+        "haechi_vrrp_both_active_seconds_total",
+        "haechi_vrrp_adverts_refused_total",
     ] {
         assert!(uses(&alerts).any(|used| used.name == name), "no alert on {name}");
     }
