@@ -93,7 +93,7 @@ impl Guard {
         right: Right,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, Fault> {
-        let Right { instance, mut held, seed, workers: left, active } = right;
+        let Right { instance, mut held, seed, workers: left, active, drained } = right;
         let read = Read::from_disk(path)?;
         app::say(read.config.log.level);
         let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
@@ -109,6 +109,9 @@ impl Guard {
         follow(watch, &read.config);
         let mut vips = Vips::default();
         vips.run(&read.config, active).map_err(refused)?;
+        if drained {
+            vips.take_part(false);
+        }
         let mut guard = Self {
             path: path.to_owned(),
             held,

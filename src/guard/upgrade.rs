@@ -64,6 +64,8 @@ struct Estate {
     workers: Vec<u32>,
     /// Instances of VRRP that were active.
     active: Vec<String>,
+    /// The operator wants this host to take no part in VRRP.
+    drained: bool,
 }
 
 /// What a guard starts with: the right to run a config, and what the program before has left.
@@ -76,6 +78,8 @@ pub(super) struct Right {
     pub(super) workers: Vec<(u32, OwnedFd)>,
     /// Instances of VRRP that were active.
     pub(super) active: Vec<String>,
+    /// The operator wants this host to take no part in VRRP.
+    pub(super) drained: bool,
 }
 
 /// Why the program was not exchanged.
@@ -110,7 +114,14 @@ impl Right {
     /// Claims it, with nothing left by anybody.
     pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
         let instance = Arc::new(Instance::claim(config)?);
-        Ok(Self { instance, held: Held::default(), seed: Seed::default(), workers: Vec::new(), active: Vec::new() })
+        Ok(Self {
+            instance,
+            held: Held::default(),
+            seed: Seed::default(),
+            workers: Vec::new(),
+            active: Vec::new(),
+            drained: false,
+        })
     }
 
     /// Takes what the program before has left in the standard input.
@@ -133,7 +144,7 @@ impl Right {
             held.adopt_admin(address, next()?.into());
         }
         let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
-        Ok(Self { instance, held, seed: estate.seed, workers, active: estate.active })
+        Ok(Self { instance, held, seed: estate.seed, workers, active: estate.active, drained: estate.drained })
     }
 }
 
@@ -227,6 +238,7 @@ impl Guard {
             socket: socket.into(),
             workers,
             active: self.vips.active(),
+            drained: self.vips.is_drained(),
         };
         let mut memory = File::from(memfd_create("haechi", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         memory.write_all(&postcard::to_stdvec(&estate)?)?;
@@ -303,8 +315,9 @@ mod tests {
             socket: "/run/haechi/1.sock".into(),
             workers: vec![9],
             active: vec!["front".into()],
+            drained: true,
         };
-        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 6_983_370_746_350_591_815));
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 11_908_630_702_282_656_285));
     }
 
     #[test]

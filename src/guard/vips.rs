@@ -29,6 +29,8 @@ pub(super) struct Vips {
     hurry: Arc<Notify>,
     /// They are being given away.
     leaving: bool,
+    /// The operator wants this host to take no part.
+    drained: bool,
 }
 
 /// What of the instances cannot run.
@@ -100,8 +102,14 @@ impl Vips {
         instances.into_iter().filter(|instance| instance.state == "active").map(|instance| instance.name).collect()
     }
 
+    /// Whether the operator wants this host to take no part.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// Gives the addresses away and takes no part any more, or takes part again.
-    pub(super) fn take_part(&self, takes_part: bool) {
+    pub(super) fn take_part(&mut self, takes_part: bool) {
+        self.drained = !takes_part;
         if let Some(host) = &self.host {
             let _ = if takes_part { host.undrain() } else { host.drain() };
         }
