@@ -311,6 +311,12 @@ impl Fields {
         self.bytes.extend_from_slice(text);
     }
 
+    /// What [`fill`](Self::fill) brought, and behind it the names and values that were pushed later.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Drops every field of this kind; true if there was one.
     pub fn remove(&mut self, known: Known) -> bool {
         if !self.kinds.holds(known) {
