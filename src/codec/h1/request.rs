@@ -77,6 +77,7 @@ struct Said {
     version: Version,
     lengths: Lengths,
     options: Options,
+    /// Whether there was a Host.
     host: bool,
     expects_continue: bool,
     /// Whether another protocol was asked for, and none that may not be.
@@ -99,7 +100,7 @@ fn read(
             request => request.map(|_| None),
         };
     };
-    // Otherwise there may be a Host that was no field.
+    // Without a Host there may be one in the fields that came with the target.
     *last = Some(said).filter(|said| said.host);
     Ok(Some(request))
 }
