@@ -85,12 +85,12 @@ async fn route<'s>(
     if let Some(port) = listener.redirect_to_https {
         return redirect::respond_https(&target, port, worker.local.spare_head()).ok_or(Refusal::UnknownHost);
     }
-    let found =
-        listener.router.find(worker.local.thread, target.host(), target.normal_path()).ok_or(Refusal::UnknownHost)?;
-    let site = listener.sites.get(found.site).ok_or(Refusal::UnknownHost)?;
+    let found = listener.router.find(worker.local.thread, target.host(), target.normal_path());
+    let Some(found) = found else { return Err(Refusal::UnknownHost) };
+    let Some(site) = listener.sites.get(found.site) else { return Err(Refusal::UnknownHost) };
     exchange.enter(&site.name, site.cells.of(worker.local.thread));
     matched.site = Some(site);
-    let route = found.route.and_then(|route| site.routes.get(route)).ok_or(Refusal::NoRoute)?;
+    let Some(route) = found.route.and_then(|route| site.routes.get(route)) else { return Err(Refusal::NoRoute) };
     matched.route = Some(route);
     route.admit(body)?;
 

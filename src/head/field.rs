@@ -254,34 +254,36 @@ impl Fields {
         self.push_known(Known::of(name), name, value.as_ref());
     }
 
-    /// Adds a field whose name was classified already.
+    /// Adds a field whose name was classified already. It stands there as a line.
     pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
-        let name_start = self.bytes.len();
-        let value_start = name_start + name.len();
-        let end = value_start + value.len();
-        let (Ok(name_start), Ok(value_start), Ok(end)) =
-            (u32::try_from(name_start), u32::try_from(value_start), u32::try_from(end))
-        else {
+        let start = self.bytes.len();
+        let name_end = start + name.len();
+        let value_start = name_end + SEPARATOR.len();
+        let value_end = value_start + value.len();
+        if u32::try_from(value_end + END.len()).is_err() {
             return;
-        };
+        }
+        self.bytes.reserve(name.len() + SEPARATOR.len() + value.len() + END.len());
         self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(SEPARATOR);
         self.bytes.extend_from_slice(value);
-        self.note(known);
-        self.entries.push(Entry {
-            known,
-            name_start,
-            name_end: value_start,
-            value_start,
-            value_end: end,
-            is_line: false,
-        });
+        self.bytes.extend_from_slice(END);
+        self.push_range(known, start..name_end, value_start..value_end, true);
+    }
+
+    /// Takes the fields of another list in place of its own.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.entries.clone_from(&other.entries);
+        self.kinds = other.kinds;
+        self.repeated = other.repeated;
     }
 
     /// Adds a field as two ranges of a text that [`fill`](Self::fill) brings: so a codec copies a head
     /// once, not field by field. `is_line`: it stands there just as we would write it, CRLF behind it.
     #[inline]
     pub fn push_range(&mut self, known: Known, name: Range<usize>, value: Range<usize>, is_line: bool) {
-        // `fill` takes no text that is too long for this.
+        // There is no text that is too long for this.
         let place = |at: usize| at as u32;
         self.note(known);
         self.entries.push(Entry {
@@ -309,6 +311,12 @@ impl Fields {
             return;
         }
         self.bytes.extend_from_slice(text);
+    }
+
+    /// What [`fill`](Self::fill) brought, and behind it the lines that were pushed later.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Drops every field of this kind; true if there was one.
@@ -457,7 +465,7 @@ mod tests {
         fields.fill(b"A: b\r\nC:d\r\n");
         fields.push("E", "f");
         let lines: Vec<_> = fields.iter().map(|field| field.line).collect();
-        assert_eq!(lines, [&b"A: b\r\n"[..], b"", b""]);
+        assert_eq!(lines, [&b"A: b\r\n"[..], b"", b"E: f\r\n"]);
         let line = FieldLine::new(b"Via", b"1.1 a");
         assert_eq!(line.field(), Field { known: Known::Via, name: b"Via", value: b"1.1 a", line: b"Via: 1.1 a\r\n" });
     }

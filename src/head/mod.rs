@@ -70,11 +70,16 @@ pub struct RequestHead {
 impl RequestHead {
     /// Empties the head for the next exchange and keeps its memory.
     pub fn clear(&mut self) {
+        self.clear_first_line();
+        self.fields.clear();
+    }
+
+    /// Empties all but the fields.
+    pub fn clear_first_line(&mut self) {
         self.method = Method::default();
         self.version = Version::default();
         self.target.clear();
         self.method_text.clear();
-        self.fields.clear();
     }
 
     /// The method as it stands on the wire.

@@ -3,11 +3,13 @@
 //! Tomcat's RemoteIpValve and its like believe these fields, so exactly one of each leaves
 //! haechi, and what a client wrote itself counts only when it comes through a trusted proxy.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::RequestTarget;
+use crate::codec::h1;
 use crate::head::{Field, FieldLine, Fields, Known};
 
 /// The other end of a connection as forwarding sees it; made once a connection.
@@ -17,6 +19,16 @@ pub struct Peer {
     /// `X-Forwarded-For` with it.
     line: FieldLine,
     trusted: bool,
+    /// What the last request got, where the peer is not trusted.
+    last: RefCell<Lines>,
+}
+
+/// X-Forwarded-* fields as they are sent, and what they say besides the address.
+#[derive(Clone, Debug, Default)]
+struct Lines {
+    is_tls: bool,
+    host: Vec<u8>,
+    text: Vec<u8>,
 }
 
 impl Peer {
@@ -25,7 +37,7 @@ impl Peer {
     pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
         let address = address.to_canonical();
         let line = FieldLine::new(b"X-Forwarded-For", address.to_string().as_bytes());
-        Self { address, line, trusted: is_in(address, trusted) }
+        Self { address, line, trusted: is_in(address, trusted), last: RefCell::default() }
     }
 
     /// Its address; IPv4 mapped into IPv6 is IPv4 here.
@@ -83,6 +95,25 @@ impl Peer {
         let mut digits = itoa::Buffer::new();
         let port = kept(Known::XForwardedPort).unwrap_or_else(|| digits.format(target.effective_port()).as_bytes());
         write(Field::new(Known::XForwardedPort, b"X-Forwarded-Port", port));
+    }
+
+    /// Writes the lines of the X-Forwarded-* fields to send. A connection's requests are nearly always
+    /// for one host.
+    pub fn write_forwarded(&self, out: &mut Vec<u8>, fields: &Fields, target: &RequestTarget<'_>) {
+        if self.trusted {
+            return self.each_forwarded(fields, target, |field| h1::write_line(out, field));
+        }
+        let host = fields.first(Known::Host).unwrap_or_default();
+        let mut last = self.last.borrow_mut();
+        let Lines { is_tls, host: last_host, text } = &mut *last;
+        if text.is_empty() || *is_tls != target.is_tls() || last_host != host {
+            text.clear();
+            self.each_forwarded(fields, target, |field| h1::write_line(text, field));
+            *is_tls = target.is_tls();
+            last_host.clear();
+            last_host.extend_from_slice(host);
+        }
+        out.extend_from_slice(text);
     }
 }
 

@@ -1,12 +1,14 @@
 //! A name for one exchange, the same in our log and the upstream's.
 
+use std::cell::Cell;
+
 /// The longest id that is taken over, in bytes.
 const LENGTH_LIMIT: usize = 128;
 
 /// The id of one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
-    /// 128 random bits of ours in hexadecimal.
+    /// 128 bits of ours in hexadecimal.
     Minted([u8; 32]),
     /// What a trusted peer sent.
     Received(Box<[u8]>),
@@ -20,7 +22,7 @@ impl RequestId {
         let is_sane = |id: &&[u8]| (1..=LENGTH_LIMIT).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
         match sent.filter(|_| trusted).filter(is_sane) {
             Some(id) => Self::Received(id.into()),
-            None => Self::Minted(hex(fastrand::u128(..))),
+            None => Self::Minted(MINT.with(Mint::next)),
         }
     }
 
@@ -34,12 +36,36 @@ impl RequestId {
     }
 }
 
-fn hex(bits: u128) -> [u8; 32] {
-    let mut text = [0; 32];
-    for (digits, bytes) in text.chunks_exact_mut(8).zip(bits.to_be_bytes().chunks_exact(4)) {
-        let word = bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
-        digits.copy_from_slice(&hex_word(word).to_be_bytes());
+thread_local! {
+    static MINT: Mint = Mint::new();
+}
+
+/// Makes the ids of one thread: a half that changes with each, and one of the thread's own.
+struct Mint {
+    count: Cell<u64>,
+    thread: [u8; 16],
+}
+
+impl Mint {
+    fn new() -> Self {
+        Self { count: Cell::new(fastrand::u64(..)), thread: hex(fastrand::u64(..)) }
     }
+
+    fn next(&self) -> [u8; 32] {
+        self.count.set(self.count.get().wrapping_add(1));
+        // The product with an odd number is another for each count.
+        let changing = hex(self.count.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut id = [0; 32];
+        id[..16].copy_from_slice(&changing);
+        id[16..].copy_from_slice(&self.thread);
+        id
+    }
+}
+
+fn hex(bits: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    text[..8].copy_from_slice(&hex_word((bits >> 32) as u32).to_be_bytes());
+    text[8..].copy_from_slice(&hex_word(bits as u32).to_be_bytes());
     text
 }
 
@@ -64,7 +90,15 @@ mod tests {
         let (one, other) = (RequestId::new(None, false), RequestId::new(None, true));
         assert_ne!(one, other);
         assert!(one.as_bytes().len() == 32 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
-        assert_eq!(&hex(0x0123_4567_89ab_cdef), b"00000000000000000123456789abcdef");
+        assert_eq!(&hex(0x0123_4567_89ab_cdef), b"0123456789abcdef");
+    }
+
+    #[test]
+    fn no_two_ids_are_the_same() {
+        let here = (0..10_000).map(|_| RequestId::new(None, false).as_bytes().to_vec());
+        let there = std::thread::spawn(|| RequestId::new(None, false).as_bytes().to_vec()).join().unwrap();
+        let all: std::collections::HashSet<_> = here.chain([there]).collect();
+        assert_eq!(all.len(), 10_001);
     }
 
     #[test]

@@ -85,11 +85,9 @@ impl<'h> RequestTarget<'h> {
         if !asterisk && target.first() != Some(&b'/') {
             return Err(TargetFault::Form);
         }
-        let (path, query) = match memchr::memchr(b'?', target) {
-            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
-            None => (target, None),
-        };
-        let normal_path = if asterisk { Cow::Borrowed(path) } else { path::normalise(path)? };
+        let (path, rest, is_normal) = path::split(target)?;
+        let query = rest.split_first().map(|(_, query)| query);
+        let normal_path = if is_normal { Cow::Borrowed(path) } else { Cow::Owned(path::normalise(path)?) };
         Ok(Self { tls, host, port, path, normal_path, query })
     }
 
@@ -217,17 +215,18 @@ fn address_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
 
 /// Where a host name or an IPv4 address ends, and whether it has upper-case letters.
 fn name_end(authority: &[u8]) -> Result<(usize, bool), TargetFault> {
-    let (mut seen, mut last) = (0, DOT);
+    let (mut is_upper, mut label) = (false, 0);
     for (at, byte) in authority.iter().enumerate() {
-        let class = HOST_BYTES[usize::from(*byte)];
-        // A label is not empty; behind the last one a dot may stand.
-        if class & (FOREIGN | last & DOT) != 0 {
-            return if *byte == b':' { Ok((at, seen & UPPER != 0)) } else { Err(TargetFault::Host) };
+        match HOST_BYTES[usize::from(*byte)] {
+            LOWER => {}
+            UPPER => is_upper = true,
+            // A label is not empty; behind the last one a dot may stand.
+            DOT if at > label => label = at + 1,
+            _ if *byte == b':' => return Ok((at, is_upper)),
+            _ => return Err(TargetFault::Host),
         }
-        seen |= class;
-        last = class;
     }
-    Ok((authority.len(), seen & UPPER != 0))
+    Ok((authority.len(), is_upper))
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
@@ -237,13 +236,13 @@ fn port(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// What a byte is in a host name: [`UPPER`], [`DOT`], [`FOREIGN`] or none of them.
+/// What a byte is in a host name.
 static HOST_BYTES: [u8; 256] = {
     let mut bytes = [FOREIGN; 256];
     let mut byte = 0;
     while byte < 128 {
         bytes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => LOWER,
             b'A'..=b'Z' => UPPER,
             b'.' => DOT,
             _ => FOREIGN,
@@ -252,9 +251,10 @@ static HOST_BYTES: [u8; 256] = {
     }
     bytes
 };
+const LOWER: u8 = 0;
 const UPPER: u8 = 1;
 const DOT: u8 = 2;
-const FOREIGN: u8 = 4;
+const FOREIGN: u8 = 3;
 
 #[cfg(test)]
 mod tests;

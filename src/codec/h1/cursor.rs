@@ -1,7 +1,5 @@
 //! A place in a head that moves forward, and the classes of bytes it moves over.
 
-use std::ops::Range;
-
 use super::fault::FieldFault;
 use crate::head::words::{below, equal, every, is_plain, unmarked};
 use crate::head::{Fields, Known};
@@ -10,7 +8,7 @@ use crate::head::{Fields, Known};
 /// bytes end too early.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 /// One line of a field section.
@@ -27,59 +25,57 @@ pub(super) struct FieldText<'a> {
     pub(super) name: &'a [u8],
     /// Without blanks around it.
     pub(super) value: &'a [u8],
-    /// Where in the cursor's bytes the name begins.
-    name_at: usize,
-    /// The same of the value.
-    value_at: usize,
-    /// Whether just one blank stood there, before the value.
+    /// Blanks between the colon and the value.
+    blanks: usize,
+    /// Whether the line is as we would write it.
     is_line: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, rest: bytes }
     }
 
     /// How many bytes lie behind.
     pub(super) fn at(&self) -> usize {
-        self.at
+        self.bytes.len() - self.rest.len()
     }
 
     /// What lies ahead.
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    /// The bytes in a range of places.
-    pub(super) fn slice(&self, range: Range<usize>) -> &'a [u8] {
-        self.bytes.get(range).unwrap_or_default()
+        self.rest
     }
 
     /// The next byte.
     pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.rest.first().copied()
     }
 
     /// Moves over `count` bytes.
     pub(super) fn skip(&mut self, count: usize) {
-        self.at += count;
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    /// Moves over `count` bytes, or to the end where there are fewer, and returns them.
+    #[inline]
+    pub(super) fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        taken
     }
 
     /// Moves over the bytes of a token and returns them.
     #[inline]
     pub(super) fn token(&mut self) -> &'a [u8] {
-        let rest = self.rest();
-        let length = token_length(rest);
-        self.at += length;
-        rest.get(..length).unwrap_or_default()
+        self.take(token_length(self.rest))
     }
 
     /// Moves over CRLF.
     #[inline(always)]
     pub(super) fn line_end(&mut self) -> Result<Option<()>, FieldFault> {
-        match self.rest() {
-            [b'\r', b'\n', ..] => {
-                self.at += 2;
+        match self.rest {
+            [b'\r', b'\n', rest @ ..] => {
+                self.rest = rest;
                 Ok(Some(()))
             }
             [] | [b'\r'] => Ok(None),
@@ -89,107 +85,99 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves over text of a value or reason phrase to the control byte that ends it.
+    /// Moves over text of a value or reason phrase to the control byte that ends it, and returns it.
     #[inline(always)]
-    pub(super) fn text(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        loop {
-            self.at += clean_length(self.rest());
-            match self.peek()? {
-                // RFC 9110 §5.5: HTAB is the one control byte inside a value.
-                b'\t' => self.at += 1,
-                _ => return Some(start..self.at),
-            }
-        }
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
+        let text = self.take(text_length(self.rest));
+        (!self.rest.is_empty()).then_some(text)
     }
 
-    /// Moves over a field section (RFC 9112 §5), whose text is the same as the cursor's, into `fields`,
-    /// which are empty. Each field is shown to `take` before.
+    /// Moves over a field section (RFC 9112 §5) and puts it into `fields`, which are empty. Each field is
+    /// shown to `take` before, with the number of those before it.
     #[inline(always)]
     pub(super) fn field_section<F: From<FieldFault>>(
         &mut self,
         fields: &mut Fields,
         mut take: impl FnMut(usize, &FieldText<'a>) -> Result<(), F>,
     ) -> Result<Option<()>, F> {
+        let section = self.rest;
         loop {
+            let name_at = section.len() - self.rest.len();
             let field = match self.field_line()? {
                 None => return Ok(None),
                 Some(Line::End) => break,
                 Some(Line::Field(field)) => field,
             };
             take(fields.len(), &field)?;
-            let (name, value) =
-                (field.name_at..field.name_at + field.name.len(), field.value_at..field.value_at + field.value.len());
-            fields.push_range(field.known, name, value, field.is_line);
+            let name_end = name_at + field.name.len();
+            let value_at = name_end + 1 + field.blanks;
+            let value_end = value_at + field.value.len();
+            fields.push_range(field.known, name_at..name_end, value_at..value_end, field.is_line);
         }
-        fields.fill(self.slice(0..self.at));
+        fields.fill(section.get(..section.len() - self.rest.len()).unwrap_or_default());
         Ok(Some(()))
     }
 
     /// Moves over one line of a field section.
     #[inline(always)]
     pub(super) fn field_line(&mut self) -> Result<Option<Line<'a>>, FieldFault> {
-        let rest = self.rest();
-        if let [b'\r', ..] = rest {
+        if let [b'\r', ..] = self.rest {
             return Ok(self.line_end()?.map(|()| Line::End));
         }
-        let Some((name, [_, behind @ ..])) = rest.split_at_checked(colon(rest)) else { return self.no_field() };
+        let Some((name, [_, behind @ ..])) = self.rest.split_at_checked(colon(self.rest)) else {
+            return no_field(self.rest);
+        };
         let known = Known::of(name);
         // A name that is known is a token.
-        if known == Known::Other && !is_plain(name) && token_length(name) < name.len() || name.is_empty() {
-            return self.no_field();
+        if known == Known::Other && !is_token(name) {
+            return no_field(self.rest);
         }
-        let blanks = behind.iter().position(|byte| !is_blank(byte)).unwrap_or(behind.len());
-        let text = behind.get(blanks..).unwrap_or_default();
-        let mut end = 0;
-        loop {
-            end += clean_length(text.get(end..).unwrap_or_default());
-            match text.get(end..) {
-                Some([b'\r', b'\n', ..]) => break,
-                // RFC 9110 §5.5: HTAB is the one control byte inside a value.
-                Some([b'\t', ..]) => end += 1,
-                None | Some([] | [b'\r']) => return Ok(None),
-                Some([b'\r' | b'\n', ..]) => return Err(FieldFault::LineEnd),
-                // RFC 9110 §5.5: NUL and other control bytes are dangerous in a value.
-                Some(_) => return Err(FieldFault::Value),
-            }
+        let Some((text, rest)) = behind.split_at_checked(text_length(behind)) else { return Ok(None) };
+        let [b'\r', b'\n', rest @ ..] = rest else { return no_line_end(rest) };
+        self.rest = rest;
+        let mut value = text;
+        while let [b' ' | b'\t', behind @ ..] = value {
+            value = behind;
         }
-        let name_at = self.at;
-        let value_at = name_at + name.len() + 1 + blanks;
-        self.at = value_at + end + 2;
-        let mut value = text.get(..end).unwrap_or_default();
+        let blanks = text.len() - value.len();
         while let [front @ .., b' ' | b'\t'] = value {
             value = front;
         }
-        let is_line = value.len() == end && blanks == 1 && behind.first() == Some(&b' ');
-        Ok(Some(Line::Field(FieldText { known, name, value, name_at, value_at, is_line })))
-    }
-
-    /// A line that has no colon behind a name.
-    #[cold]
-    fn no_field(&mut self) -> Result<Option<Line<'a>>, FieldFault> {
-        let rest = self.rest();
-        let name_end = token_length(rest);
-        match rest.get(name_end) {
-            None => Ok(None),
-            // RFC 9112 §5.2: a server either refuses obs-fold or replaces it. §2.2 says the same of
-            // blanks between the first line and the first field.
-            Some(b' ' | b'\t') if name_end == 0 => Err(FieldFault::Folded),
-            Some(b'\n') => Err(FieldFault::LineEnd),
-            // RFC 9112 §5.1: no blank may stand between the name and the colon.
-            Some(_) => Err(FieldFault::Name),
-        }
+        let is_line = value.len() + 1 == text.len() && text.starts_with(b" ");
+        Ok(Some(Line::Field(FieldText { known, name, blanks, value, is_line })))
     }
 }
 
-fn is_blank(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// What a line is that has no colon behind a name.
+#[cold]
+fn no_field<'a>(line: &[u8]) -> Result<Option<Line<'a>>, FieldFault> {
+    let name_end = token_length(line);
+    match line.get(name_end) {
+        None => Ok(None),
+        // RFC 9112 §5.2: a server either refuses obs-fold or replaces it. §2.2 says the same of
+        // blanks between the first line and the first field.
+        Some(b' ' | b'\t') if name_end == 0 => Err(FieldFault::Folded),
+        Some(b'\n') => Err(FieldFault::LineEnd),
+        // RFC 9112 §5.1: no blank may stand between the name and the colon.
+        Some(_) => Err(FieldFault::Name),
+    }
 }
 
-/// Whether a byte may stand in a token (RFC 9110 §5.6.2).
+/// What stands behind a value where no line end does.
+#[cold]
+fn no_line_end<'a>(rest: &[u8]) -> Result<Option<Line<'a>>, FieldFault> {
+    match rest {
+        [] | [b'\r'] => Ok(None),
+        [b'\r' | b'\n', ..] => Err(FieldFault::LineEnd),
+        // RFC 9110 §5.5: NUL and other control bytes are dangerous in a value.
+        _ => Err(FieldFault::Value),
+    }
+}
+
+/// Whether these bytes are one (RFC 9110 §5.6.2).
 #[inline]
-pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && (is_plain(bytes) || token_length(bytes) == bytes.len())
 }
 
 /// How many bytes at the front may stand in a request-target: visible ones (RFC 3986 §2) but `#`,
@@ -201,10 +189,21 @@ pub(super) fn target_length(bytes: &[u8]) -> usize {
     unmarked(bytes, foreign, is_foreign)
 }
 
-/// How many bytes at the front are no control bytes.
+/// How many bytes at the front may stand in a value: no control bytes but HTAB (RFC 9110 §5.5). Sixteen
+/// are looked at together: as `stops` has no branch the compiler makes comparisons of vectors of it.
 #[inline(always)]
-fn clean_length(bytes: &[u8]) -> usize {
-    unmarked(bytes, |word| below(word, b' ') | equal(word, 0x7f), |byte| byte.is_ascii_control())
+fn text_length(bytes: &[u8]) -> usize {
+    let stops = |byte: u8| byte.is_ascii_control() & (byte != b'\t');
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
+        let marks = u128::from_le_bytes(block.map(|byte| if stops(byte) { 0xff } else { 0 }));
+        if marks != 0 {
+            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    let last = rest.iter().position(|byte| stops(*byte)).unwrap_or(rest.len());
+    bytes.len() - rest.len() + last
 }
 
 /// How many bytes stand before the first colon.
@@ -216,7 +215,7 @@ fn colon(bytes: &[u8]) -> usize {
 /// How many bytes at the front are of a token.
 #[inline]
 fn token_length(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
+    bytes.iter().position(|byte| !TOKEN[usize::from(*byte)]).unwrap_or(bytes.len())
 }
 
 static TOKEN: [bool; 256] = byte_set(b"!#$%&'*+-.^_`|~");

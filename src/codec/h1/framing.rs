@@ -25,7 +25,7 @@ impl Framing {
 }
 
 /// What the framing fields of one head have said so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Lengths {
     length: Option<u64>,
     chunked: bool,
@@ -95,7 +95,7 @@ pub(in crate::codec) fn refuse_lookalike(known: Known, name: &[u8]) -> Result<()
 }
 
 /// What the Connection field says of this connection (RFC 9110 §7.6.1).
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) close: bool,
     pub(super) keep_alive: bool,

@@ -4,7 +4,8 @@
 //! ([`BodyDecoder`]) and writes both (the `write_` functions).
 //!
 //! *In and out*: slices of what a socket gave come in; a head, its framing, or a fault goes out.
-//! Nothing is kept between two calls for a head: the caller gives the same bytes and more.
+//! Nothing of a head that is not whole is kept between two calls: the caller gives the same bytes and
+//! more.
 //!
 //! *What always holds*: what two readers could take for two different messages is refused, never
 //! repaired. A fault depends on the bytes up to the faulty one only, so a message that comes in
@@ -24,7 +25,7 @@ pub use body::{BodyDecoder, Run, may_trail};
 pub use fault::{BodyFault, FieldFault, FramingFault, RequestFault, ResponseFault};
 pub use framing::Framing;
 pub(super) use framing::refuse_lookalike;
-pub use request::{Request, parse_request};
+pub use request::{Request, RequestReader, parse_request};
 pub use response::{Response, parse_response};
 pub use write::{
     CHUNK_END, end_head, write_chunk_size, write_field, write_last_chunk, write_length, write_line, write_request_line,

@@ -23,6 +23,39 @@ pub struct Request {
     pub upgrade: bool,
 }
 
+/// Reads the request heads of one connection.
+///
+/// The fields of a request are often those of the one before it, byte for byte. They are then left as
+/// they are: what was made of them depends on these bytes, the version and the limits alone.
+#[derive(Debug, Default)]
+pub struct RequestReader {
+    head: RequestHead,
+    /// What the fields in `head` said, where the next ones may be the same.
+    last: Option<Said>,
+}
+
+impl RequestReader {
+    /// The last head that was read.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// Forgets it.
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.last = None;
+    }
+
+    /// Reads a request head at the front of `input`, as [`parse_request`] does.
+    ///
+    /// # Errors
+    /// What is not a request, or could be read in two ways; see [`RequestFault`].
+    pub fn read(&mut self, input: &[u8], limits: &HeadLimits) -> Result<Option<Request>, RequestFault> {
+        read(input, limits, &mut self.head, &mut self.last)
+    }
+}
+
 /// Reads a request head at the front of `input` into `head`. `Ok(None)`: more bytes are needed.
 ///
 /// A target in absolute-form is stored in origin-form, and its authority stands in Host. `head` may
@@ -35,35 +68,103 @@ pub fn parse_request(
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<Option<Request>, RequestFault> {
-    // Nothing behind the limit is looked at, so that a fault there cannot hide that it was passed.
-    let window = input.get(..limits.head).unwrap_or(input);
-    head.clear();
-    let request = read(&mut Cursor::new(window), limits, head)?;
-    if request.is_none() && input.len() >= limits.head {
-        return Err(RequestFault::HeadTooLarge);
-    }
-    Ok(request)
+    read(input, limits, head, &mut None)
 }
 
-fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) -> Result<Option<Request>, RequestFault> {
+/// What the fields of a request said besides themselves.
+#[derive(Debug)]
+struct Said {
+    version: Version,
+    lengths: Lengths,
+    options: Options,
+    /// Whether there was a Host.
+    host: bool,
+    expects_continue: bool,
+    /// Whether another protocol was asked for, and none that may not be.
+    upgrade: bool,
+}
+
+fn read(
+    input: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    last: &mut Option<Said>,
+) -> Result<Option<Request>, RequestFault> {
+    // Nothing behind the limit is looked at, so that a fault there cannot hide that it was passed.
+    let window = input.get(..limits.head).unwrap_or(input);
+    let request = read_window(window, limits, head, last.take());
+    let Ok(Some((request, said))) = request else {
+        head.fields.clear();
+        return match request {
+            Ok(_) if input.len() >= limits.head => Err(RequestFault::HeadTooLarge),
+            request => request.map(|_| None),
+        };
+    };
+    // Without a Host there may be one in the fields that came with the target.
+    *last = Some(said).filter(|said| said.host);
+    Ok(Some(request))
+}
+
+fn read_window(
+    window: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    last: Option<Said>,
+) -> Result<Option<(Request, Said)>, RequestFault> {
+    let mut cursor = Cursor::new(window);
     // RFC 9112 §2.2: one empty line before the request line is ignored; no honest client sends two.
     if cursor.peek() == Some(b'\r') && cursor.line_end()?.is_none() {
         return Ok(None);
     }
-    let Some(target) = read_request_line(cursor, limits, head)? else { return Ok(None) };
+    let Some(target) = read_request_line(&mut cursor, limits, head)? else { return Ok(None) };
+    let is_same = |last: &Said| {
+        last.version == head.version
+            && head.fields.len() <= limits.fields
+            && cursor.rest().starts_with(head.fields.text())
+    };
+    let said = match last.filter(is_same) {
+        Some(said) => {
+            cursor.skip(head.fields.text().len());
+            said
+        }
+        None => match read_fields(&mut cursor, limits, head)? {
+            Some(said) => said,
+            None => return Ok(None),
+        },
+    };
+    settle_authority(&target, head)?;
 
-    let (mut lengths, mut options) = (Lengths::default(), Options::default());
-    let (mut host, mut expects_continue, mut upgrade, mut h2c) = (None, false, false, false);
+    let framing = said.lengths.framing(Framing::None);
+    let request = Request {
+        length: cursor.at(),
+        framing,
+        persistent: said.options.persistent(head.version),
+        // RFC 9110 §10.1.1: 100 may be left out where there is no content to wait for.
+        expects_continue: said.expects_continue && !framing.is_empty(),
+        // RFC 9110 §7.8: Upgrade in HTTP/1.0 is ignored.
+        upgrade: said.upgrade && said.options.upgrade && head.version == Version::Http11 && framing.is_empty(),
+    };
+    Ok(Some((request, said)))
+}
+
+fn read_fields(
+    cursor: &mut Cursor<'_>,
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+) -> Result<Option<Said>, RequestFault> {
     let version = head.version;
+    let (mut lengths, mut options) = (Lengths::default(), Options::default());
+    let (mut host, mut expects_continue, mut upgrade, mut h2c) = (false, false, false, false);
+    head.fields.clear();
     let section = cursor.field_section(&mut head.fields, |before, field| {
         if before == limits.fields {
             return Err(RequestFault::TooManyFields);
         }
         let text = field.value;
         match field.known {
-            Known::Host if host.is_some() => return Err(RequestFault::HostRepeated),
+            Known::Host if host => return Err(RequestFault::HostRepeated),
             Known::Host if !is_authority(text) => return Err(RequestFault::HostMalformed),
-            Known::Host => host = Some(text),
+            Known::Host => host = true,
             Known::ContentLength => lengths.content_length(text)?,
             Known::TransferEncoding => lengths.transfer_encoding(version, text)?,
             Known::Connection => options.read(text),
@@ -76,22 +177,10 @@ fn read(cursor: &mut Cursor<'_>, limits: &HeadLimits, head: &mut RequestHead) ->
         }
         Ok(())
     })?;
-    if section.is_none() {
-        return Ok(None);
-    }
-    settle_authority(&target, host, head)?;
-
-    let framing = lengths.framing(Framing::None);
-    Ok(Some(Request {
-        length: cursor.at(),
-        framing,
-        persistent: options.persistent(head.version),
-        // RFC 9110 §10.1.1: 100 may be left out where there is no content to wait for.
-        expects_continue: expects_continue && !framing.is_empty(),
-        // RFC 9110 §7.8: Upgrade in HTTP/1.0 is ignored. So is the offer of h2c, which RFC 9113 §3.1
-        // gave up: in a tunnel of HTTP/2 a client would reach every route of the server behind.
-        upgrade: upgrade && !h2c && options.upgrade && head.version == Version::Http11 && framing.is_empty(),
-    }))
+    // RFC 9113 §3.1 gave up the offer of h2c: in a tunnel of HTTP/2 a client would reach every route of
+    // the server behind.
+    let said = Said { version, lengths, options, host, expects_continue, upgrade: upgrade && !h2c };
+    Ok(section.map(|()| said))
 }
 
 /// `method SP request-target SP HTTP-version CRLF` (RFC 9112 §3), one SP each: whoever splits at
@@ -101,6 +190,7 @@ fn read_request_line<'a>(
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<Option<Target<'a>>, RequestFault> {
+    head.clear_first_line();
     let method = cursor.token();
     match cursor.peek() {
         None => return Ok(None),
@@ -118,11 +208,10 @@ fn read_request_line<'a>(
 
     let rest = cursor.rest();
     let length = target_length(rest.get(..limits.target.saturating_add(1)).unwrap_or(rest));
-    let target = cursor.slice(cursor.at()..cursor.at() + length);
     if length > limits.target {
         return Err(RequestFault::TargetTooLong);
     }
-    cursor.skip(length);
+    let target = cursor.take(length);
     match cursor.peek() {
         None => return Ok(None),
         Some(b' ') => cursor.skip(1),
@@ -200,7 +289,8 @@ fn strip_prefix_ignoring_case<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a 
 }
 
 /// One authority for whoever reads the request: that of Host.
-fn settle_authority(target: &Target<'_>, host: Option<&[u8]>, head: &mut RequestHead) -> Result<(), RequestFault> {
+fn settle_authority(target: &Target<'_>, head: &mut RequestHead) -> Result<(), RequestFault> {
+    let host = head.fields.first(Known::Host);
     // RFC 9112 §3.2: HTTP/1.1 without Host is answered with 400, whatever the target's form.
     if host.is_none() && head.version != Version::Http10 {
         return Err(RequestFault::HostMissing);

@@ -41,20 +41,22 @@ pub fn parse_response(
 ) -> Result<Option<Response>, ResponseFault> {
     let window = input.get(..limits.head).unwrap_or(input);
     head.clear();
-    let response = read(&mut Cursor::new(window), limits, request, head)?;
+    let response = read(window, limits, request, head)?;
     if response.is_none() && input.len() >= limits.head {
         return Err(ResponseFault::HeadTooLarge);
     }
     Ok(response)
 }
 
+#[inline(never)]
 fn read(
-    cursor: &mut Cursor<'_>,
+    window: &[u8],
     limits: &HeadLimits,
     request: Method,
     head: &mut ResponseHead,
 ) -> Result<Option<Response>, ResponseFault> {
-    if read_status_line(cursor, head)?.is_none() {
+    let mut cursor = Cursor::new(window);
+    if read_status_line(&mut cursor, head)?.is_none() {
         return Ok(None);
     }
 
@@ -131,7 +133,7 @@ fn read_status_line(cursor: &mut Cursor<'_>, head: &mut ResponseHead) -> Result<
         Some(b' ') => {
             cursor.skip(1);
             let Some(reason) = cursor.text() else { return Ok(None) };
-            head.reason.extend_from_slice(cursor.slice(reason));
+            head.reason.extend_from_slice(reason);
         }
         // The SP before an empty reason is left out by many servers.
         Some(b'\r') => {}

@@ -101,7 +101,12 @@ impl Proxy {
             };
             exchange.server = Some(&server.name);
             exchange.attempts += 1;
-            let lease = match self.lease(local, exchange, server, fresh, body).await {
+            let resting = if fresh { None } else { self.resting(local, server) };
+            let reached = match resting {
+                Some(lease) => Ok(Reached::Connection(lease)),
+                None => self.reach(local, exchange, server, fresh, body).await,
+            };
+            let lease = match reached {
                 Ok(lease) => lease,
                 Err(Failure::Lease(fault)) => {
                     retry::count_lease_fault(server.state.cells(local.thread), &fault);
@@ -144,7 +149,14 @@ impl Proxy {
         }
     }
 
-    async fn lease<'s>(
+    fn resting<'s>(&'s self, local: &'s Local, server: &'s Arc<Server>) -> Option<Lease<'s>> {
+        match self.upstream.protocol {
+            Protocol::Http1 => self.upstream.lease_resting(server, &local.pools, local.thread, local.now.get()),
+            Protocol::Http2 => None,
+        }
+    }
+
+    async fn reach<'s>(
         &'s self,
         local: &'s Local,
         exchange: &mut Exchange<'_>,
@@ -152,12 +164,6 @@ impl Proxy {
         fresh: bool,
         body: &mut RequestBody<'_>,
     ) -> Result<Reached<'s>, Failure> {
-        if !fresh
-            && self.upstream.protocol == Protocol::Http1
-            && let Some(lease) = self.upstream.lease_resting(server, &local.pools, local.thread, local.now.get())
-        {
-            return Ok(Reached::Connection(lease));
-        }
         let mut reaching = pin!(self.connect(local, server, fresh));
         let (reached, reused) = poll_fn(|cx| match reaching.as_mut().poll(cx) {
             Poll::Ready(reached) => Poll::Ready(reached.map_err(Failure::Lease)),

@@ -37,7 +37,13 @@ impl Outbound<'_, '_> {
         let request = self.request;
         let method = if request.upgrade == Upgrade::WebSocket { b"GET" } else { request.head.method_name() };
         h1::write_request_line(out, method, self.path());
-        let hop = self.each_field(|field| h1::write_line(out, field))?;
+        let hop = self.each_of_client(|field| h1::write_line(out, field))?;
+        if request.rules.is_empty() {
+            self.exchange.peer.write_forwarded(out, &request.head.fields, request.target);
+        } else {
+            self.each_forwarded(|field| h1::write_line(out, field));
+        }
+        self.each_of_ours(|field| h1::write_line(out, field));
         let framing = match self.length(body) {
             Length::Unsaid => UploadFraming::Length,
             Length::Known(length) => {
@@ -64,7 +70,7 @@ impl Outbound<'_, '_> {
         let mut fields = http::HeaderMap::with_capacity(request.head.fields.len() + 8);
         let mut authority = None;
         let mut whole = true;
-        let tokens = self.each_field(|field| {
+        let mut take = |field: Field<'_>| {
             if field.name.eq_ignore_ascii_case(b"host") {
                 authority = http::uri::Authority::try_from(field.value).ok();
                 return;
@@ -75,8 +81,10 @@ impl Outbound<'_, '_> {
                 }
                 _ => whole = false,
             }
-        });
-        tokens.map_err(|fault| Failure::Client(fault.into()))?;
+        };
+        self.each_of_client(&mut take).map_err(|fault| Failure::Client(fault.into()))?;
+        self.each_forwarded(&mut take);
+        self.each_of_ours(&mut take);
         if let Length::Known(length) = self.length(body) {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }
@@ -101,9 +109,9 @@ impl Outbound<'_, '_> {
         self.request.path.as_deref().unwrap_or(&self.request.head.target)
     }
 
-    /// Calls `write` with every field but those of framing and persistence; Host comes first, where
-    /// the route's rules leave it alone.
-    fn each_field(&self, mut write: impl FnMut(Field<'_>)) -> Result<HopNames, TooManyTokens> {
+    /// Calls `write` with what goes on of the client's fields, without those of framing and persistence;
+    /// Host comes first, where the route's rules leave it alone.
+    fn each_of_client(&self, mut write: impl FnMut(Field<'_>)) -> Result<HopNames, TooManyTokens> {
         let Self { proxy, exchange, request, server } = self;
         let (head, rules) = (request.head, request.rules);
         let tokens = ConnectionTokens::of(&head.fields)?;
@@ -134,12 +142,24 @@ impl Outbound<'_, '_> {
         if let Some(joined) = cookies.join(&head.fields, |field| rules.is_changed(field)) {
             write(Field::new(Known::Cookie, b"Cookie", &joined));
         }
-        exchange.peer.each_forwarded(&head.fields, request.target, |field| {
-            if !rules.is_changed(field) {
+        Ok(HopNames::from(&tokens))
+    }
+
+    /// Calls `write` with the X-Forwarded-* fields.
+    fn each_forwarded(&self, mut write: impl FnMut(Field<'_>)) {
+        let request = self.request;
+        self.exchange.peer.each_forwarded(&request.head.fields, request.target, |field| {
+            if !request.rules.is_changed(field) {
                 write(field);
             }
         });
-        if let (Some(name), Some(id)) = (own_id, &exchange.request_id) {
+    }
+
+    /// Calls `write` with the other fields that are ours.
+    fn each_of_ours(&self, mut write: impl FnMut(Field<'_>)) {
+        let Self { proxy, exchange, request, .. } = self;
+        let rules = request.rules;
+        if let (Some(name), Some(id)) = (request.id_field, &exchange.request_id) {
             write(Field::new(Known::Other, name, id.as_bytes()));
         }
         let subject = exchange.client.tls.as_ref().and_then(|tls| tls.client_subject.as_deref());
@@ -157,7 +177,6 @@ impl Outbound<'_, '_> {
         for (name, value) in rules.appended() {
             write(Field::new(Known::Other, name, value));
         }
-        Ok(HopNames::from(&tokens))
     }
 
     fn length(&self, body: &RequestBody<'_>) -> Length {

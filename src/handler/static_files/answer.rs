@@ -81,13 +81,13 @@ impl Answer {
                 FileBody::File(FileRanges::new(Arc::clone(file), [Piece::Span(0..found.size)], files.disk().clone()))
             }
         };
-        Self { status: 200, fields: copy(files, found, |_| true), body }
+        Self { status: 200, fields: whole_copy(files, found), body }
     }
 
     /// RFC 9110 §15.3.7: one span as it is, several in a multipart body.
     fn parts(files: &Files, found: &Representation, spans: &[Range<u64>]) -> Self {
         if let [span] = spans {
-            let mut fields = copy(files, found, |_| true);
+            let mut fields = whole_copy(files, found);
             fields.push("Content-Range", multipart::content_range(span, found.size));
             return Self { status: 206, fields, body: pieces(files, found, vec![Piece::Span(span.clone())]) };
         }
@@ -119,6 +119,13 @@ fn select(request: &Request<'_>, found: &Representation) -> Selection {
         }
         _ => Selection::Whole,
     }
+}
+
+/// The file's own fields.
+fn whole_copy(files: &Files, found: &Representation) -> Fields {
+    let mut fields = files.fields();
+    fields.copy_from(&found.fields);
+    fields
 }
 
 /// The file's own fields, as far as they are wanted.

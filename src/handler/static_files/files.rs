@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::disk::Disk;
 use super::look::Entry;
@@ -46,7 +49,7 @@ impl Files {
     pub fn new(bounds: Bounds, disk: Disk) -> Self {
         let table = Table {
             bounds,
-            slots: HashMap::new(),
+            slots: HashMap::with_hasher(Seed(fastrand::u64(..))),
             order: VecDeque::new(),
             files: 0,
             bytes: 0,
@@ -102,7 +105,7 @@ impl Files {
 #[derive(Debug)]
 struct Table {
     bounds: Bounds,
-    slots: HashMap<Arc<[u8]>, Slot>,
+    slots: HashMap<Arc<[u8]>, Slot, Seed>,
     /// The keys of `slots` in the order in which they may have to go.
     order: VecDeque<Arc<[u8]>>,
     files: usize,
@@ -110,6 +113,33 @@ struct Table {
     swept: Option<Instant>,
     /// Room to write a key in.
     key: Vec<u8>,
+}
+
+/// Makes hashes of keys that nobody outside can foresee.
+#[derive(Debug)]
+struct Seed(u64);
+
+impl BuildHasher for Seed {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(self.0)
+    }
+}
+
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    // A key is one piece: its length needs no place of its own.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]

@@ -174,7 +174,7 @@ impl Entry {
 
 impl Representation {
     fn weight(&self) -> usize {
-        let text: usize = self.fields.iter().map(|field| field.name.len() + field.value.len()).sum();
+        let text = self.fields.text().len();
         let body = match &self.content {
             Content::Memory(bytes) => bytes.len(),
             Content::Disk(_) => 0,

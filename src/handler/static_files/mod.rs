@@ -229,6 +229,9 @@ impl Root {
         }
         let prefix = self.strip_prefix.as_deref();
         let path = resolve::resolve(request.path, prefix, self.hidden).ok_or(Failure::NotFound)?;
+        if let Some(entry) = files.fresh(self.id, path, now) {
+            return Ok(Answer::of(files, &entry, &request));
+        }
         match self.find(files, now, path).await? {
             Sight::File(entry) => return Ok(Answer::of(files, &entry, &request)),
             Sight::Redirect => return Ok(Answer::redirect(files, &with_slash(&request))),

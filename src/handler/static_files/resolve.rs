@@ -36,8 +36,12 @@ pub fn is_servable(name: &[u8], hidden: bool) -> bool {
         return false;
     }
     // What the normaliser leaves encoded would be a separator or an end in somebody's eyes.
-    let ambiguous = |three: &[u8]| matches!(three, b"%2F" | b"%2f" | b"%5C" | b"%5c" | b"%00");
-    !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0)) && !name.windows(3).any(ambiguous)
+    let is_ambiguous = |at: usize| matches!(name.get(at + 1..at + 3), Some(b"2F" | b"2f" | b"5C" | b"5c" | b"00"));
+    !name.iter().enumerate().any(|(at, byte)| match byte {
+        b'/' | b'\\' | 0 => true,
+        b'%' => is_ambiguous(at),
+        _ => false,
+    })
 }
 
 #[cfg(test)]

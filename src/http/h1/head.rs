@@ -5,14 +5,13 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::codec::h1::{self, HeadLimits, Request, RequestFault};
-use crate::head::RequestHead;
+use crate::codec::h1::{HeadLimits, Request, RequestFault, RequestReader};
 use crate::message::H1Body;
 use crate::net::{Buffer, Tag};
 
 /// What came of waiting.
 pub(super) enum Next {
-    /// A request; its head is filled in, its body follows.
+    /// A request; its head is the reader's, its body follows.
     Request(Request),
     /// Something that is no request.
     Refused(RequestFault),
@@ -51,17 +50,17 @@ pub(super) async fn rest(connection: &mut H1Body, patience: Duration, tag: Tag, 
     }
 }
 
-/// Reads until `head` is whole.
+/// Reads until a head is whole.
 pub(super) async fn next(
     connection: &mut H1Body,
-    head: &mut RequestHead,
+    reader: &mut RequestReader,
     limits: HeadLimits,
     patience: Duration,
 ) -> Next {
     let mut started = false;
     loop {
         if !connection.input.is_empty() {
-            match h1::parse_request(connection.input.data(), &limits, head) {
+            match reader.read(connection.input.data(), &limits) {
                 Ok(Some(request)) => {
                     connection.input.consume(request.length);
                     return Next::Request(request);

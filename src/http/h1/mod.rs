@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::sent::Sent;
 use super::{Accepted, tunnel};
-use crate::codec::h1::{Request, RequestFault};
+use crate::codec::h1::{Request, RequestFault, RequestReader};
 use crate::handler::Body;
 use crate::head::RequestHead;
 use crate::message::{Exchange, H1Body, Peer, RequestBody, Upgrade};
@@ -79,7 +79,7 @@ impl Connection {
     async fn exchanges(&mut self, rested: &mut Duration) -> End {
         let Self { worker, listener: id, client, body: connection, .. } = self;
         let at_hand = AtHand::begin();
-        let mut head = RequestHead::default();
+        let mut reader = RequestReader::default();
         let mut peer: Option<(u64, Peer)> = None;
         let mut in_a_row = 0;
         loop {
@@ -99,7 +99,7 @@ impl Connection {
                     Rest::Closed => return End::Quiet,
                 }
             }
-            let next = head::next(connection, &mut head, limits, patience).await;
+            let next = head::next(connection, &mut reader, limits, patience).await;
             // The snapshot is held for one exchange and not while the connection rests.
             let snapshot = worker.snapshot();
             let Some(listener) = snapshot.listener(*id) else { return End::Quiet };
@@ -108,18 +108,19 @@ impl Connection {
                 stale => &stale.insert((snapshot.generation, Peer::new(client.peer.ip(), &listener.trusted_proxies))).1,
             };
             if let Next::TimedOut = next {
-                head.clear();
+                reader.clear();
             }
+            let head = reader.head();
             let exchange = Exchange::new(worker.local.thread, client, peer, Instant::now());
             let end = if let Next::Closed = next {
                 End::Quiet
             } else {
-                let underway = Underway::new(worker, listener, exchange, &head);
+                let underway = Underway::new(worker, listener, exchange, head);
                 let mut turn = Turn { worker, snapshot: &snapshot, listener, connection, underway };
                 match next {
-                    Next::Request(request) => turn.exchange(&head, request).await,
-                    Next::Refused(fault) => turn.refuse(&head, fault).await,
-                    Next::TimedOut | Next::Closed => turn.time_out(&head).await,
+                    Next::Request(request) => turn.exchange(head, request).await,
+                    Next::Refused(fault) => turn.refuse(head, fault).await,
+                    Next::TimedOut | Next::Closed => turn.time_out(head).await,
                 }
             };
             let cells = listener.cells(worker.local.thread);

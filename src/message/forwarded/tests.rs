@@ -89,6 +89,25 @@ fn trusted_proxies_are_continued() {
 }
 
 #[test]
+fn lines_are_those_of_the_fields_whatever_the_last_request_was() {
+    let peers = ["192.0.2.9", "10.0.0.1"].map(|peer| Peer::new(peer.parse().unwrap(), &trusted()));
+    for host in ["a", "b:81", "a", "a", "", "b:81", "A"] {
+        for tls in [false, true, true] {
+            let mut head = RequestHead { target: b"/".to_vec(), ..RequestHead::default() };
+            head.fields.push("Host", host);
+            head.fields.push("X-Forwarded-For", "203.0.113.1");
+            let target = RequestTarget::of(&head, tls).unwrap();
+            for peer in &peers {
+                let (mut lines, mut expected) = (Vec::new(), Vec::new());
+                peer.write_forwarded(&mut lines, &head.fields, &target);
+                peer.each_forwarded(&head.fields, &target, |field| h1::write_line(&mut expected, field));
+                assert_eq!(lines, expected, "{host} {tls}");
+            }
+        }
+    }
+}
+
+#[test]
 fn relatives_pass_only_from_trusted_peers() {
     let stranger = Peer::new("192.0.2.9".parse().unwrap(), &trusted());
     let proxy = Peer::new("10.0.0.1".parse().unwrap(), &trusted());

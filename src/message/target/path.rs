@@ -4,14 +4,43 @@ use std::borrow::Cow;
 
 use super::TargetFault;
 
-/// The normal form of a raw path that starts with `/`.
-pub(super) fn normalise(raw: &[u8]) -> Result<Cow<'_, [u8]>, TargetFault> {
-    if is_normal(raw)? {
-        return Ok(Cow::Borrowed(raw));
+/// The path of a target, the rest of it, and whether the path is its own normal form: most are.
+pub(super) fn split(target: &[u8]) -> Result<(&[u8], &[u8], bool), TargetFault> {
+    let mut segment = usize::MAX;
+    let mut is_normal = true;
+    for (at, byte) in target.iter().enumerate() {
+        if !MARKS[usize::from(*byte)] {
+            continue;
+        }
+        match byte {
+            b'?' => return Ok((&target[..at], &target[at..], is_normal)),
+            0 => return Err(TargetFault::Nul),
+            b'%' | b';' => is_normal = false,
+            _ if at == segment => is_normal = false,
+            b'/' => segment = at + 1,
+            _ => {}
+        }
     }
+    Ok((target, &[], is_normal))
+}
+
+/// Bytes that mean something in a path, and where it ends.
+static MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let mut at = 0;
+    let bytes = b"/.%;?\0";
+    while at < bytes.len() {
+        marks[bytes[at] as usize] = true;
+        at += 1;
+    }
+    marks
+};
+
+/// The normal form of a raw path that starts with `/`.
+pub(super) fn normalise(raw: &[u8]) -> Result<Vec<u8>, TargetFault> {
     let mut normal = Vec::with_capacity(raw.len());
     rebuild(raw, &mut normal, |name, _, out| out.extend_from_slice(name))?;
-    Ok(Cow::Owned(normal))
+    Ok(normal)
 }
 
 /// The raw path with dot segments resolved and slashes merged, all else as sent. A path that has
@@ -56,21 +85,6 @@ pub(super) fn escape_at(path: &[u8], at: usize) -> Result<u8, TargetFault> {
 pub(super) fn push_escape(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-}
-
-/// Most paths are: one pass decides it without a copy.
-fn is_normal(raw: &[u8]) -> Result<bool, TargetFault> {
-    let mut behind_slash = usize::MAX;
-    for (at, byte) in raw.iter().enumerate() {
-        match byte {
-            b'%' | b';' => return Ok(false),
-            b'/' | b'.' if at == behind_slash => return Ok(false),
-            b'/' => behind_slash = at + 1,
-            0 => return Err(TargetFault::Nul),
-            _ => {}
-        }
-    }
-    Ok(true)
 }
 
 /// Walks the segments and writes those that count; `write` gets each one decoded and as sent.

@@ -451,3 +451,45 @@ fn lines_that_we_would_write_otherwise_are_not_copied() {
     let lines: Vec<_> = head.fields.iter().map(|field| field.line).collect();
     assert_eq!(lines, [&b"Host: a\r\n"[..], b"", b"", b"", b"", b"I: \r\n", b"K: l m\r\n", b""]);
 }
+
+#[test]
+fn fields_that_come_again_mean_what_they_meant() {
+    let mut heads: Vec<String> = Vec::new();
+    for line in ["GET / HTTP/1.1", "POST /longer?q HTTP/1.1", "GET / HTTP/1.0", "GET http://a/ HTTP/1.0", "GET /"] {
+        for fields in [
+            "Host: a\r\n",
+            "Host: a\r\nX: 1\r\n",
+            "Host: a\r\nTransfer-Encoding: chunked\r\n",
+            "Host: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n",
+            "Host: a\r\nConnection: upgrade\r\nUpgrade: b\r\n",
+            "A: 1\r\n",
+            "",
+        ] {
+            heads.push(format!("{line}\r\n{fields}\r\n"));
+        }
+    }
+    for first in &heads {
+        for second in &heads {
+            for end in 0..=second.len() {
+                let mut reader = RequestReader::default();
+                let _ = reader.read(first.as_bytes(), &LIMITS);
+                let input = format!("{}{first}", &second[..end]);
+                for bytes in [&second.as_bytes()[..end], input.as_bytes()] {
+                    let request = reader.read(bytes, &LIMITS);
+                    let read = request.map(|request| request.map(|request| (request, show(reader.head()))));
+                    assert_eq!(read, parse_piece(bytes), "{:?} behind {first:?}", String::from_utf8_lossy(bytes));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn fields_that_come_again_meet_the_limits_of_their_time() {
+    let mut reader = RequestReader::default();
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n";
+    assert!(reader.read(head, &LIMITS).unwrap().is_some());
+    assert_eq!(reader.read(head, &HeadLimits { fields: 1, ..LIMITS }), Err(RequestFault::TooManyFields));
+    assert!(reader.read(head, &LIMITS).unwrap().is_some());
+    assert_eq!(reader.read(head, &HeadLimits { head: head.len() - 1, ..LIMITS }), Err(RequestFault::HeadTooLarge));
+}
