@@ -76,7 +76,12 @@ impl Vips {
         let plans = plans(&config.vrrp, user).map_err(|why| fault(&why))?;
         match &self.host {
             Some(host) => host.reconfigure(plans).map_err(|why| fault(&why))?,
-            None => self.host = Some(Host::start(plans, resumed).map_err(|why| fault(&why))?),
+            None => {
+                let host = self.host.insert(Host::start(plans, resumed).map_err(|why| fault(&why))?);
+                if self.drained {
+                    let _ = host.drain();
+                }
+            }
         }
         self.told = None;
         Ok(())

@@ -190,6 +190,14 @@ fn the_address_moves_with_no_more_than_what_is_on_the_wire_lost() {
     });
     assert!(drained.failed <= 1 && drained.bodies == ["one", "two"], "{drained:?}");
 
+    // A host that was taken out by hand stays out when its binary is exchanged.
+    let upgraded = meanwhile(client, || {
+        let said = first.told("upgrade");
+        assert_eq!(said.code, 0, "{}", said.err);
+        first.becomes("fault", "drained");
+    });
+    assert!(upgraded.failed == 0 && upgraded.bodies == ["two"], "{upgraded:?}");
+
     let undrained = meanwhile(client, || {
         assert_eq!(first.told("undrain").code, 0);
         first.becomes("backup", "fit");
