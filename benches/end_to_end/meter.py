@@ -47,15 +47,19 @@ class Meter:
 
 
 def memory_kib(running):
-    """Proportional set size."""
-    total = 0
+    """Proportional set size, and files in memory that they hold open, each once."""
+    total, files = 0, {}
     for pid in running.pids():
         try:
             rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])
+            for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                if os.readlink(descriptor).startswith("/memfd:"):
+                    held = descriptor.stat()
+                    files[held.st_ino] = held.st_blocks / 2
         except OSError:
             pass
-    return total
+    return total + sum(files.values())
 
 
 def syscalls(running, run_load):

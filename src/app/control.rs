@@ -44,7 +44,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
     let _ignored = ignore_signals()?;
     let Some((Order::Begin(seed), _)) = orders.next().await? else { return Err(Fault::Order) };
     let Some((Order::Load(load), with)) = orders.next().await? else { return Err(Fault::Order) };
-    let mut control = match Control::start(&seed, &load, with).await {
+    let mut control = match Control::start(seed, &load, with).await {
         Ok(control) => control,
         Err(StartFault::Config(faults)) => {
             reports.send(&Report::Refused { number: load.number, faults: faults.to_string() }).await?;
@@ -54,7 +54,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
         }
         Err(fault) => return Err(fault.into()),
     };
-    drop((seed, load.record));
+    drop(load.files);
     control.running().enter(Phase::Serving);
     reports.send(&Report::Threads(control.data_plane().thread_numbers())).await?;
     reports.send(&Report::Loaded { number: load.number, generation: control.generation() }).await?;

@@ -2,14 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use crate::control::Load;
+use crate::reading::{Reading, Record};
 
-/// What a config needs beside its files, all of it open.
-#[derive(Debug, Default)]
+/// What a config needs beside its texts, all of it open.
+#[derive(Debug)]
 pub(super) struct Handed {
+    /// The files that it names.
+    pub(super) reading: Reading,
     /// For each address that is new a socket a thread.
     pub(super) sockets: Vec<(SocketAddr, Vec<TcpListener>)>,
     /// The admin listener's, where it is new.
@@ -20,16 +25,21 @@ pub(super) struct Handed {
 
 impl Handed {
     /// Deals out the descriptors that came with `load`. Where some are missing the last ones are.
-    pub(super) fn new(load: &Load, mut descriptors: VecDeque<OwnedFd>, threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// Where not even the first one came.
+    pub(super) fn new(load: &Load, mut descriptors: VecDeque<OwnedFd>, threads: usize) -> io::Result<Self> {
+        let memory = descriptors.pop_front().ok_or_else(|| io::Error::other("the files did not come along"))?;
         let mut sockets = Vec::new();
         for address in &load.sockets {
             let own = descriptors.drain(..threads.min(descriptors.len())).map(TcpListener::from).collect();
             sockets.push((*address, own));
         }
-        Self {
+        Ok(Self {
+            reading: Reading::of_record(Record::new(Arc::clone(&load.files), memory)),
             sockets,
             admin: load.admin.then(|| descriptors.pop_front().map(TcpListener::from)).flatten(),
             log: load.log.then(|| descriptors.pop_front().map(File::from)).flatten(),
-        }
+        })
     }
 }

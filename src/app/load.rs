@@ -85,25 +85,26 @@ struct Prepared {
 
 impl Control {
     /// Takes the first config and serves by it.
-    pub(super) async fn start(seed: &Seed, load: &Load, descriptors: VecDeque<OwnedFd>) -> Result<Self, StartFault> {
+    pub(super) async fn start(seed: Seed, load: &Load, descriptors: VecDeque<OwnedFd>) -> Result<Self, StartFault> {
         fn system<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
             what: &'static str,
         ) -> impl FnOnce(E) -> StartFault {
             move |source| StartFault::System { what, source: source.into() }
         }
         let threads = seed.threads.max(1);
-        let mut handed = Handed::new(load, descriptors, threads);
+        let mut handed = Handed::new(load, descriptors, threads).map_err(system("the config cannot be read"))?;
         let path = PathBuf::from(&load.config);
-        let reading = Reading::of_record(Arc::clone(&load.record));
-        let config = parse(&path, &reading)?;
+        let config = parse(&path, &handed.reading)?;
         say(config.log.level);
         let tickets = Tickets::new(&seed.ticket_keys, wall()).map_err(system("the system gives no random bytes"))?;
         let mut lasting = Lasting::new(threads, files::raise_limit(), tickets, seed.generation);
-        lasting.known = Known::new(seed.certificates.clone());
+        lasting.known = Known::new(seed.certificates);
         let names = Names::system(memory::addresses(&seed.names)).map_err(system("names cannot be resolved"))?;
         names.follow(names_of(&config), NAMES_PATIENCE).await;
         let admin = handed.admin.take();
-        let prepared = prepare(config, reading, &lasting, &names.addresses(), None, handed)?;
+        let prepared = prepare(config, &lasting, &names.addresses(), None, handed)?;
+        // From here on a certificate that did not change is taken over from what runs.
+        lasting.known = Known::default();
         memory::recall(&prepared.snapshot, &seed.verdicts, now(), wall());
         let log = Arc::new(AccessLog::start(threads).map_err(system("no thread for the access log"))?);
         let metrics = Arc::new(telemetry::Control::new(wall(), seed.restarts));
@@ -115,7 +116,7 @@ impl Control {
             Some(socket) => Admin::start(socket, sources).map_err(system("the admin listener cannot be started"))?,
             None => return Err(system("the admin listener cannot be started")("it has no socket")),
         };
-        let (config, reading) = (prepared.config.clone(), Reading::of_record(Arc::clone(&load.record)));
+        let (config, reading) = (prepared.config.clone(), prepared.reading.clone());
         let checks = Checks::new();
         let mut control = Self { lasting, running, config, reading, names, checks, plane, log, metrics, admin };
         control.take(prepared).await;
@@ -124,13 +125,15 @@ impl Control {
 
     /// Serves by another config, or goes on as before; what is to be reported either way.
     pub(super) async fn load(&mut self, load: &Load, descriptors: VecDeque<OwnedFd>) -> Report {
-        let handed = Handed::new(load, descriptors, self.lasting.threads);
-        let reading = Reading::of_record(Arc::clone(&load.record));
-        let prepared = match parse(Path::new(&load.config), &reading) {
-            Ok(config) => {
+        let threads = self.lasting.threads;
+        let handed = Handed::new(load, descriptors, threads)
+            .map_err(|fault| Faults::from(Diagnostic::anywhere(format!("the config cannot be read: {fault}"))));
+        let parsed = handed.and_then(|handed| Ok((parse(Path::new(&load.config), &handed.reading)?, handed)));
+        let prepared = match parsed {
+            Ok((config, handed)) => {
                 self.names.follow(names_of(&config), NAMES_PATIENCE).await;
                 let current = self.running.snapshot.load();
-                prepare(config, reading, &self.lasting, &self.names.addresses(), Some(&current), handed)
+                prepare(config, &self.lasting, &self.names.addresses(), Some(&current), handed)
             }
             Err(faults) => Err(faults),
         };
@@ -279,14 +282,13 @@ fn parse(path: &Path, reading: &Reading) -> Result<Config, Faults> {
 /// Makes what a config needs; `current` is what runs.
 fn prepare(
     config: Config,
-    reading: Reading,
     lasting: &Lasting,
     addresses: &Addresses,
     current: Option<&Snapshot>,
     handed: Handed,
 ) -> Result<Prepared, Faults> {
+    let Handed { reading, sockets, admin, log } = handed;
     let snapshot = Arc::new(compile(&config, lasting, addresses, current, &reading, now())?);
-    let Handed { sockets, admin, log } = handed;
     let log = open_log(&config, log).map_err(|fault| {
         let message = format!("the access log cannot be used: {}", Causes(&fault));
         Faults::from(Diagnostic::anywhere(message))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::Record;
+use crate::reading::Index;
 
 /// What the guard wants of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,8 +71,8 @@ pub struct Load {
     pub number: u64,
     /// The config's path.
     pub config: OsString,
-    /// Every file of the config and every one that it names.
-    pub record: Arc<Record>,
+    /// Every file of the config and every one that it names; the memory in which they lie comes along.
+    pub files: Arc<Index>,
     /// Addresses that the worker has no sockets of; for each a socket a thread.
     pub sockets: Vec<SocketAddr>,
     /// Whether the admin listener's socket comes along.

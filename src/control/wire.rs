@@ -292,7 +292,7 @@ mod tests {
         let load = Load {
             number: 9,
             config: path.into(),
-            record: reading.record(),
+            files: Arc::clone(reading.record().unwrap().index()),
             sockets: vec!["127.0.0.1:80".parse().unwrap()],
             admin: true,
             log: false,

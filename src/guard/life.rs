@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Guard {
         let bound = bind_patiently(&held, &read.config, threads).await?;
         held.take(&read.config, bound);
         let log = open_log(&read.config).map_err(refused)?;
-        follow(watch, &read.config);
+        follow(watch, &read);
         let mut vips = Vips::default();
         vips.run(&read.config, active).map_err(refused)?;
         if drained {
@@ -334,7 +335,7 @@ impl Guard {
     fn new_worker(&mut self) -> Result<Worker, LinkFault> {
         let shared = self.held.share()?;
         let log = self.log.as_ref().map(File::try_clone).transpose()?;
-        let load = self.load_order(&self.served, shared, log);
+        let load = self.load_order(&self.served, shared, log)?;
         let number = self.number();
         let now = (Instant::now(), SystemTime::now());
         let worker = Worker::start(number, self.program.same(), self.identity.as_ref(), now, self.events.clone())?;
@@ -345,18 +346,28 @@ impl Guard {
     }
 
     /// The order to serve by this, without its number, and what goes along.
-    pub(super) fn load_order(&self, read: &Read, shared: Shared, log: Option<File>) -> (Load, Vec<OwnedFd>) {
-        let Shared { addresses, admin, mut descriptors } = shared;
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub(super) fn load_order(
+        &self,
+        read: &Read,
+        shared: Shared,
+        log: Option<File>,
+    ) -> io::Result<(Load, Vec<OwnedFd>)> {
+        let Shared { addresses, admin, descriptors } = shared;
         let load = Load {
             number: 0,
             config: self.path.clone().into(),
-            record: read.record.clone(),
+            files: Arc::clone(read.record.index()),
             sockets: addresses,
             admin,
             log: log.is_some(),
         };
-        descriptors.extend(log.map(OwnedFd::from));
-        (load, descriptors)
+        let mut with = vec![read.record.memory()?];
+        with.extend(descriptors);
+        with.extend(log.map(OwnedFd::from));
+        Ok((load, with))
     }
 
     /// To be called once a second: looks for workers that hang, or do not leave.

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::sockets::Bound;
 use super::watch::{Followed, Watch};
@@ -29,7 +28,7 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) config: Config,
-    pub(super) record: Arc<Record>,
+    pub(super) record: Record,
 }
 
 impl Read {
@@ -44,7 +43,12 @@ impl Read {
         for named in config.referenced_files() {
             gather(&named, &reading);
         }
-        Ok(Self { config, record: reading.record() })
+        let record = reading.record().map_err(|error| {
+            Faults::from(Diagnostic::anywhere(format!(
+                "there is no memory for the files that the config names: {error}"
+            )))
+        })?;
+        Ok(Self { config, record })
     }
 }
 
@@ -52,11 +56,11 @@ impl Read {
 fn gather(path: &Path, reading: &Reading) {
     // What cannot be read is remembered as such.
     if !path.is_dir() {
-        let _ = reading.file(path);
+        let _ = reading.hash(path);
     } else if let Ok(names) = reading.names(path) {
         for certificate in with_extension(path, &names, "crt") {
-            let _ = reading.file(&certificate);
-            let _ = reading.file(&certificate.with_extension("key"));
+            let _ = reading.hash(&certificate);
+            let _ = reading.hash(&certificate.with_extension("key"));
         }
     }
 }
@@ -76,11 +80,15 @@ pub(super) fn open_log(config: &Config) -> Result<Option<File>, Diagnostic> {
 }
 
 /// Everything whose change means a reload.
-pub(super) fn follow(watch: &Watch, config: &Config) {
+pub(super) fn follow(watch: &Watch, read: &Read) {
+    let config = &read.config;
     let mut followed: Vec<Followed> =
         config.sources.files().iter().map(|file| Followed::read(file.location(), file.text.as_bytes())).collect();
     followed.extend(config.include_folders.iter().map(|folder| Followed::folder(folder, &[".toml"])));
-    followed.extend(config.referenced_files().into_iter().map(Followed::path));
+    followed.extend(config.referenced_files().into_iter().map(|path| match read.record.hash(&path) {
+        Some(hash) => Followed::known(path, hash),
+        None => Followed::path(path),
+    }));
     followed.extend(config.file_roots().into_iter().map(Followed::place));
     if !names_of(config).is_empty() {
         followed.extend(Names::SYSTEM_FILES.map(PathBuf::from).map(Followed::path));

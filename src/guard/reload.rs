@@ -69,7 +69,7 @@ impl Guard {
     /// Opens everything that the config needs.
     fn offer(&self, watch: &Watch) -> Result<Offer, Faults> {
         let read = Read::from_disk(&self.path)?;
-        follow(watch, &read.config);
+        follow(watch, &read);
         let mut faults = Vec::new();
         match privileges::identity(&read.config) {
             Ok(identity) if identity != self.identity => {
@@ -102,7 +102,7 @@ impl Guard {
         let Some(worker) = self.serving() else { return Err("no worker serves".to_owned()) };
         let shared = offer.bound.share().map_err(|error| Causes(&error).to_string())?;
         let log = offer.log.as_ref().map(File::try_clone).transpose().map_err(|error| Causes(&error).to_string())?;
-        let (load, with) = self.load_order(&offer.read, shared, log);
+        let (load, with) = self.load_order(&offer.read, shared, log).map_err(|error| Causes(&error).to_string())?;
         worker.order(&Order::Load(Load { number, ..load }), with).map_err(|fault| Causes(&fault).to_string())?;
         Ok(number)
     }

@@ -23,7 +23,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Instant;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_128;
 
 use self::events::Events;
 use self::prints::Prints;
@@ -108,7 +108,13 @@ impl Followed {
     /// A file that has been read already and held `contents`: anything else there now is a change.
     #[must_use]
     pub fn read(path: impl Into<PathBuf>, contents: &[u8]) -> Self {
-        Self { read: Some(xxh3_64(contents)), ..Self::path(path) }
+        Self::known(path, xxh3_128(contents))
+    }
+
+    /// A file that has been read already; what it held has this hash by XXH3.
+    #[must_use]
+    pub fn known(path: impl Into<PathBuf>, hash: u128) -> Self {
+        Self { read: Some(prints::of_hash(hash)), ..Self::path(path) }
     }
 
     /// A folder of which only that it is the same one matters: a deployment may have moved another to

@@ -15,7 +15,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::control::KnownCertificate;
 use crate::diagnostic::Causes;
@@ -32,8 +32,9 @@ pub struct Pair {
 
 /// A certificate that may be shown.
 ///
-/// One that another process has checked is parsed when it is first shown: a worker that takes over
-/// must not spend its first half second on thousands that nobody asks for.
+/// Of one that was checked, here or by another process, only what a choice needs is kept until it is first
+/// shown: of thousands few are asked for, and a worker that takes over must not spend its first half
+/// second on the others.
 #[derive(Debug)]
 pub struct Certificate {
     pair: Pair,
@@ -43,8 +44,6 @@ pub struct Certificate {
     not_after: SystemTime,
     is_rsa: bool,
     certified: OnceLock<Arc<CertifiedKey>>,
-    /// Of one that is not parsed yet.
-    text: Option<PairText>,
 }
 
 /// Certificates that another process has checked, by their file.
@@ -58,9 +57,9 @@ impl Known {
         Self(certificates.into_iter().map(|known| (PathBuf::from(&known.cert), known)).collect())
     }
 
-    /// What is known of a pair that holds this text.
-    pub(super) fn find(&self, pair: &Pair, text: &PairText) -> Option<&KnownCertificate> {
-        self.0.get(&pair.cert).filter(|known| known.key == *pair.key && known.hash == text.hash)
+    /// What is known of a pair whose files hold what has this hash.
+    pub(super) fn find(&self, pair: &Pair, hash: u128) -> Option<&KnownCertificate> {
+        self.0.get(&pair.cert).filter(|known| known.key == *pair.key && known.hash == hash)
     }
 }
 
@@ -180,29 +179,12 @@ pub enum Validity {
 /// More than any chain or bundle of authorities takes; it stops a wrong path from filling memory.
 const FILE_LIMIT_BYTES: usize = 4 << 20;
 
-/// The text of a pair's files, a key among it: nothing of it is shown.
-pub(super) struct PairText {
-    cert: Bytes,
-    key: Bytes,
-    /// Changes when either file does.
-    pub(super) hash: u128,
-}
-
-impl std::fmt::Debug for PairText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PairText").finish_non_exhaustive()
-    }
-}
-
-impl PairText {
-    pub(super) fn read(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
-        let (cert, key) = (read(&pair.cert, reading)?, read(&pair.key, reading)?);
-        let mut hash = Xxh3Default::new();
-        hash.update(&(cert.len() as u64).to_le_bytes());
-        hash.update(&cert);
-        hash.update(&key);
-        Ok(Self { hash: hash.digest128(), cert, key })
-    }
+/// Of what both files of a pair hold: changes when either does.
+pub(super) fn content_hash(pair: &Pair, reading: &Reading) -> Result<u128, LoadFault> {
+    let hash =
+        |path: &PathBuf| reading.hash(path).map_err(|source| LoadFault::Unreadable { path: path.clone(), source });
+    let (cert, key) = (hash(&pair.cert)?, hash(&pair.key)?);
+    Ok(xxh3_128(&[cert.to_le_bytes(), key.to_le_bytes()].concat()))
 }
 
 impl Certificate {
@@ -212,52 +194,44 @@ impl Certificate {
     /// [`LoadFault`]. A certificate out of its dates is no fault, see [`Certificate::validity`]:
     /// a client may still take it, and a start that fails helps nobody.
     pub fn load(pair: &Pair, reading: &Reading) -> Result<Self, LoadFault> {
-        Self::parse(pair, &PairText::read(pair, reading)?)
-    }
-
-    pub(super) fn parse(pair: &Pair, text: &PairText) -> Result<Self, LoadFault> {
-        let chain = parse_certificates(&pair.cert, &text.cert)?;
-        let key = parse_key(&pair.key, &text.key)?;
-        let path = || pair.cert.clone();
-        let (names, not_before, not_after) = match chain.first().map(|leaf| X509Certificate::from_der(leaf)) {
+        let content_hash = content_hash(pair, reading)?;
+        let certified = certified(pair, reading)?;
+        let (names, not_before, not_after) = match certified.cert.first().map(|leaf| X509Certificate::from_der(leaf)) {
             Some(Ok((_, leaf))) => {
                 let validity = leaf.validity();
                 let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
                 (names(&leaf), time(validity.not_before.timestamp()), time(validity.not_after.timestamp()))
             }
-            Some(Err(fault)) => return Err(LoadFault::Certificate { path: path(), source: fault.into() }),
-            None => return Err(LoadFault::NoCertificate { path: path() }),
+            Some(Err(fault)) => {
+                return Err(LoadFault::Certificate { path: pair.cert.clone(), source: fault.into() });
+            }
+            None => return Err(LoadFault::NoCertificate { path: pair.cert.clone() }),
         };
-        let key = super::provider()
-            .key_provider
-            .load_private_key(key)
-            .map_err(|source| LoadFault::Key { path: pair.key.clone(), source })?;
-        let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             // A key that cannot tell its public half is no reason to refuse it.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
             Err(Error::InconsistentKeys(_)) => {
-                return Err(LoadFault::Mismatch { cert: path(), key: pair.key.clone() });
+                return Err(LoadFault::Mismatch { cert: pair.cert.clone(), key: pair.key.clone() });
             }
-            Err(source) => return Err(LoadFault::Certificate { path: path(), source: source.into() }),
+            Err(source) => {
+                return Err(LoadFault::Certificate { path: pair.cert.clone(), source: source.into() });
+            }
         }
         let is_rsa = certified.key.algorithm() == SignatureAlgorithm::RSA;
-        let (pair, content_hash) = (pair.clone(), text.hash);
-        let certified = OnceLock::from(Arc::new(certified));
-        Ok(Self { pair, content_hash, names, not_before, not_after, is_rsa, certified, text: None })
+        let pair = pair.clone();
+        Ok(Self { pair, content_hash, names, not_before, not_after, is_rsa, certified: OnceLock::new() })
     }
 
-    /// One that another process has checked, to be parsed when it is shown.
-    pub(super) fn unparsed(pair: &Pair, text: PairText, known: &KnownCertificate) -> Self {
+    /// One that another process has checked.
+    pub(super) fn of_known(pair: &Pair, known: &KnownCertificate) -> Self {
         Self {
             pair: pair.clone(),
-            content_hash: text.hash,
+            content_hash: known.hash,
             names: known.names.clone(),
             not_before: UNIX_EPOCH + Duration::from_secs(known.not_before),
             not_after: UNIX_EPOCH + Duration::from_secs(known.not_after),
             is_rsa: known.is_rsa,
             certified: OnceLock::new(),
-            text: Some(text),
         }
     }
 
@@ -307,18 +281,17 @@ impl Certificate {
         }
     }
 
-    /// What a handshake needs of it; `None` where it was checked by another process and cannot be
-    /// parsed by this one.
+    /// What a handshake needs of it, made of its files when it is first asked for; `reading` is one by
+    /// which it was loaded, or taken over. `None` where that fails, although it did not when it was checked.
     #[must_use]
-    pub fn certified(&self) -> Option<Arc<CertifiedKey>> {
+    pub fn certified(&self, reading: &Reading) -> Option<Arc<CertifiedKey>> {
         if let Some(certified) = self.certified.get() {
             return Some(Arc::clone(certified));
         }
-        let parsed = Self::parse(&self.pair, self.text.as_ref()?)
+        let made = certified(&self.pair, reading)
             .inspect_err(|fault| tracing::error!("a certificate cannot be shown: {}", Causes(fault)))
             .ok()?;
-        let certified = parsed.certified.into_inner()?;
-        Some(Arc::clone(self.certified.get_or_init(|| certified)))
+        Some(Arc::clone(self.certified.get_or_init(|| Arc::new(made))))
     }
 
     pub(super) fn is_of(&self, pair: &Pair, hash: u128) -> bool {
@@ -328,6 +301,17 @@ impl Certificate {
     pub(super) fn is_rsa(&self) -> bool {
         self.is_rsa
     }
+}
+
+/// The chain and the key that lie in the files of a pair.
+fn certified(pair: &Pair, reading: &Reading) -> Result<CertifiedKey, LoadFault> {
+    let chain = parse_certificates(&pair.cert, &read(&pair.cert, reading)?)?;
+    let key = parse_key(&pair.key, &read(&pair.key, reading)?)?;
+    let key = super::provider()
+        .key_provider
+        .load_private_key(key)
+        .map_err(|source| LoadFault::Key { path: pair.key.clone(), source })?;
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// Every certificate of a PEM text, at least one.
@@ -391,9 +375,10 @@ mod tests {
     fn a_pair_is_read_with_its_names_and_dates() {
         let folder = new_folder();
         let pair = Authority::new("ca").server(&["B.example", "*.b.example"]).write(&folder, "b");
-        let certificate = Certificate::load(&pair, &Reading::of_disk()).unwrap();
+        let reading = Reading::of_disk();
+        let certificate = Certificate::load(&pair, &reading).unwrap();
         assert_eq!(certificate.names(), ["b.example", "*.b.example"]);
-        assert_eq!(certificate.certified().unwrap().cert.len(), 1);
+        assert_eq!(certificate.certified(&reading).unwrap().cert.len(), 1);
         let now = SystemTime::now();
         assert_eq!(certificate.validity(now), Validity::Valid);
         assert_eq!(certificate.validity(certificate.not_after() + Duration::from_secs(1)), Validity::Expired);
@@ -401,21 +386,32 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_known_is_parsed_when_it_is_shown() {
+    fn one_that_is_known_is_not_checked_again() {
         let folder = new_folder();
         let pair = Authority::new("ca").server(&["b.example"]).write(&folder, "b");
-        let text = || PairText::read(&pair, &Reading::of_disk()).unwrap();
-        let checked = Certificate::parse(&pair, &text()).unwrap();
+        let reading = Reading::of_disk();
+        let checked = Certificate::load(&pair, &reading).unwrap();
         let known = Known::new(vec![checked.known()]);
-        let later = Certificate::unparsed(&pair, text(), known.find(&pair, &text()).unwrap());
+        let hash = content_hash(&pair, &reading).unwrap();
+        let later = Certificate::of_known(&pair, known.find(&pair, hash).unwrap());
         assert_eq!((later.names(), later.validity(SystemTime::now())), (checked.names(), Validity::Valid));
         assert_eq!((later.known(), later.is_rsa()), (checked.known(), checked.is_rsa()));
-        assert!(later.certified.get().is_none());
-        assert_eq!(later.certified().unwrap().cert, checked.certified().unwrap().cert);
-        assert!(Arc::ptr_eq(&later.certified().unwrap(), &later.certified().unwrap()), "parsed once");
 
         fs::write(&pair.key, "another").unwrap();
-        assert!(known.find(&pair, &text()).is_none(), "what changed is checked anew");
+        let hash = content_hash(&pair, &Reading::of_disk()).unwrap();
+        assert!(known.find(&pair, hash).is_none(), "what changed is checked anew");
+    }
+
+    #[test]
+    fn what_a_handshake_needs_is_made_once_and_when_it_is_needed() {
+        let folder = new_folder();
+        let pair = Authority::new("ca").server(&["b.example"]).write(&folder, "b");
+        let reading = Reading::of_disk();
+        let certificate = Certificate::load(&pair, &reading).unwrap();
+        assert!(certificate.certified.get().is_none());
+        fs::remove_file(&pair.key).unwrap();
+        let certified = certificate.certified(&reading).unwrap();
+        assert!(Arc::ptr_eq(&certified, &certificate.certified(&reading).unwrap()));
     }
 
     #[test]

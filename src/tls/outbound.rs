@@ -72,8 +72,9 @@ impl OutboundTls {
         let mut config = match &spec.certificate {
             Some(pair) => {
                 let certificate = Certificate::load(pair, reading)?;
-                let certified =
-                    certificate.certified().ok_or(OutboundFault::Config(rustls::Error::NoCertificatesPresented))?;
+                let certified = certificate
+                    .certified(reading)
+                    .ok_or(OutboundFault::Config(rustls::Error::NoCertificatesPresented))?;
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
             }
             None => builder.with_no_client_auth(),

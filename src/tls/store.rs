@@ -2,8 +2,9 @@
 //!
 //! Every pair is read and checked when the store is made, so that a start or `haechi check` tells
 //! every fault: 5,000 pairs take two cores 0.1 s with P-256 keys and 0.5 s with RSA-2048. A reload takes
-//! over what did not change, by a hash of the files; so does a worker that follows one that died, and
-//! parses what is asked for. A handshake asks two hash maps and clones one `Arc`.
+//! over what did not change, by a hash of the files; so does a worker that follows one that died. What a
+//! handshake needs of a pair is made when it is first asked for; from then on a handshake asks two hash maps
+//! and clones one `Arc`.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::certificate::{Certificate, Known, LoadFault, Pair, PairText};
+use super::certificate::{Certificate, Known, LoadFault, Pair, content_hash};
 use crate::reading::{Reading, with_extension};
 
 /// Which certificates a listener shows.
@@ -43,6 +44,8 @@ pub struct Store {
     /// `*.example` stands here as `example`.
     below: HashMap<Box<str>, Twins>,
     default: Twins,
+    /// What the pairs were loaded by.
+    reading: Reading,
 }
 
 /// A thread for fewer pairs than this costs more than it saves.
@@ -53,7 +56,7 @@ type Twins = Vec<Arc<Certificate>>;
 
 impl Store {
     /// Reads every pair; of `previous`, the store of the snapshot before, unchanged ones are kept, and
-    /// those that are `known` are parsed when they are shown.
+    /// those that are `known` are not checked again.
     ///
     /// # Errors
     /// Every fault of every file.
@@ -77,7 +80,7 @@ impl Store {
         if certificates.is_empty() && faults.is_empty() {
             faults.push(LoadFault::Empty { directory: spec.directory.clone() });
         }
-        if faults.is_empty() { Ok(Self::new(certificates)) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self::new(certificates, reading.clone())) } else { Err(faults) }
     }
 
     /// Every certificate, listed ones first.
@@ -96,9 +99,9 @@ impl Store {
         choices().find(|certificate| fits(certificate)).or_else(|| choices().next())
     }
 
-    fn new(certificates: Vec<Arc<Certificate>>) -> Self {
+    fn new(certificates: Vec<Arc<Certificate>>, reading: Reading) -> Self {
         let default = default_twins(&certificates);
-        let mut store = Self { certificates, exact: HashMap::new(), below: HashMap::new(), default };
+        let mut store = Self { certificates, exact: HashMap::new(), below: HashMap::new(), default, reading };
         for certificate in &store.certificates {
             for name in certificate.names() {
                 let (map, name) = match name.strip_prefix("*.") {
@@ -120,9 +123,9 @@ impl ResolvesServerCert for Store {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let fits = |certificate: &Certificate| {
-            certificate.certified().is_some_and(|certified| certified.key.choose_scheme(schemes).is_some())
+            certificate.certified(&self.reading).is_some_and(|certified| certified.key.choose_scheme(schemes).is_some())
         };
-        self.find(hello.server_name(), fits).and_then(|certificate| certificate.certified())
+        self.find(hello.server_name(), fits).and_then(|certificate| certificate.certified(&self.reading))
     }
 }
 
@@ -165,13 +168,13 @@ fn load_all(
         .map(|certificate| (certificate.pair().cert.as_path(), certificate))
         .collect();
     let load = |pair: &Pair| {
-        let text = PairText::read(pair, reading)?;
-        if let Some(certificate) = before.get(pair.cert.as_path()).filter(|before| before.is_of(pair, text.hash)) {
+        let hash = content_hash(pair, reading)?;
+        if let Some(certificate) = before.get(pair.cert.as_path()).filter(|before| before.is_of(pair, hash)) {
             return Ok(Arc::clone(certificate));
         }
-        match known.find(pair, &text) {
-            Some(known) => Ok(Arc::new(Certificate::unparsed(pair, text, known))),
-            None => Certificate::parse(pair, &text).map(Arc::new),
+        match known.find(pair, hash) {
+            Some(known) => Ok(Arc::new(Certificate::of_known(pair, known))),
+            None => Certificate::load(pair, reading).map(Arc::new),
         }
     };
     let share = pairs.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(MIN_SHARE);

@@ -1,12 +1,12 @@
 //! What the followed files held last, as hashes of their contents.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::Hasher;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
@@ -17,6 +17,9 @@ use super::Followed;
 /// A file is not read beyond this; its length counts in any case.
 const MOST_BYTES: u64 = 16 << 20;
 
+/// Bytes of a file that are read at once.
+const BUFFER: usize = 64 << 10;
+
 /// Names of one folder beyond this many are not looked at.
 const MOST_NAMES: usize = 100_000;
 
@@ -26,57 +29,70 @@ const COARSE: Duration = Duration::from_secs(2);
 /// The prints of all followed paths: those acted on and those seen last.
 #[derive(Debug, Default)]
 pub(super) struct Prints {
+    /// By path, each one once.
     paths: Vec<Followed>,
-    followed: BTreeMap<PathBuf, u64>,
-    looked: BTreeMap<PathBuf, u64>,
+    /// One for each path, in their order.
+    followed: Vec<u64>,
+    looked: Vec<u64>,
     files: Files,
 }
 
 impl Prints {
     /// Follows `paths` instead. One that was followed before is compared with what it held then.
-    pub(super) fn follow(&mut self, now: Instant, paths: Vec<Followed>) {
-        let before: HashMap<_, _> = self.paths.drain(..).map(|old| (old.path, old.endings)).collect();
-        let held = std::mem::take(&mut self.followed);
-        for path in &paths {
-            let stays = before.get(&path.path) == Some(&path.endings);
-            let print = path.read.or_else(|| held.get(&path.path).copied().filter(|_| stays));
-            let print = print.unwrap_or_else(|| self.files.print(now, path));
-            self.followed.insert(path.path.clone(), print);
-        }
+    pub(super) fn follow(&mut self, now: Instant, mut paths: Vec<Followed>) {
+        // What was read for the config comes first: it counts, whatever else the path is followed for.
+        paths.sort_by(|one, other| (&one.path, one.read.is_none()).cmp(&(&other.path, other.read.is_none())));
+        paths.dedup_by(|later, first| later.path == first.path);
+        let held: Vec<u64> = paths
+            .iter()
+            .map(|path| path.read.or_else(|| self.held(path)).unwrap_or_else(|| self.files.print(now, path)))
+            .collect();
         self.paths = paths;
-        self.looked = self.followed.clone();
+        self.looked.clone_from(&held);
+        self.followed = held;
+    }
+
+    /// What a path held that was followed in the same way before.
+    fn held(&self, path: &Followed) -> Option<u64> {
+        let at = self.paths.binary_search_by(|before| before.path.cmp(&path.path)).ok()?;
+        let same = self.paths.get(at).is_some_and(|before| before.endings == path.endings);
+        self.followed.get(at).copied().filter(|_| same)
     }
 
     /// Reads everything; the print of it all.
     pub(super) fn look(&mut self, now: Instant) -> u64 {
-        let files = &mut self.files;
-        self.looked = self.paths.iter().map(|path| (path.path.clone(), files.print(now, path))).collect();
-        files.forget_unseen(now);
-        whole(&self.looked)
+        self.looked = self.paths.iter().map(|path| self.files.print(now, path)).collect();
+        self.files.forget_unseen(now);
+        self.whole(&self.looked)
     }
 
     /// What was seen last is what is followed from here on.
     pub(super) fn settle(&mut self) {
-        self.followed = self.looked.clone();
+        self.followed.clone_from(&self.looked);
     }
 
     /// The print of what is followed.
     pub(super) fn followed(&self) -> u64 {
-        whole(&self.followed)
+        self.whole(&self.followed)
     }
 
     /// What is followed.
     pub(super) fn paths(&self) -> &[Followed] {
         &self.paths
     }
+
+    fn whole(&self, prints: &[u64]) -> u64 {
+        let mut hash = Xxh3::new();
+        for (path, print) in self.paths.iter().zip(prints) {
+            add(&mut hash, path.path.as_os_str().as_bytes(), *print);
+        }
+        hash.digest()
+    }
 }
 
-fn whole(prints: &BTreeMap<PathBuf, u64>) -> u64 {
-    let mut hash = Xxh3::new();
-    for (path, print) in prints {
-        add(&mut hash, path.as_os_str().as_bytes(), *print);
-    }
-    hash.digest()
+/// The print of a file whose contents have this hash.
+pub(super) fn of_hash(hash: u128) -> u64 {
+    (hash >> 64) as u64
 }
 
 fn add(hash: &mut Xxh3, name: &[u8], print: u64) {
@@ -87,7 +103,11 @@ fn add(hash: &mut Xxh3, name: &[u8], print: u64) {
 
 /// Prints of single files, so that thousands of certificates are not read every two seconds.
 #[derive(Debug, Default)]
-struct Files(HashMap<PathBuf, Known>);
+struct Files {
+    known: HashMap<Box<Path>, Known>,
+    /// To read into.
+    buffer: Vec<u8>,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -134,7 +154,7 @@ impl Files {
 
     fn file(&mut self, now: Instant, path: &Path, metadata: &Metadata) -> u64 {
         let stamp = Stamp::of(metadata);
-        let since = match self.0.get_mut(path) {
+        let since = match self.known.get_mut(path) {
             Some(known) if known.stamp == stamp => {
                 known.seen = now;
                 if known.certain {
@@ -144,33 +164,33 @@ impl Files {
             }
             _ => now,
         };
-        let print = if metadata.is_file() { read(path).unwrap_or_else(|fault| absent(&fault)) } else { 0 };
+        let print =
+            if metadata.is_file() { read(path, &mut self.buffer).unwrap_or_else(|fault| absent(&fault)) } else { 0 };
         // Only a reading well after the stamp was first seen proves that the stamp tells the contents.
         let certain = now >= since + COARSE;
-        self.0.insert(path.into(), Known { stamp, since, seen: now, certain, print });
+        self.known.insert(path.into(), Known { stamp, since, seen: now, certain, print });
         print
     }
 
     fn forget_unseen(&mut self, now: Instant) {
-        self.0.retain(|_, known| known.seen == now);
+        self.known.retain(|_, known| known.seen == now);
     }
 }
 
-/// What changes when a file does: which file it is, its length, and when it was last written.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp([i128; 7]);
+/// What changes when a file does, hashed: which file it is, its length, and when it was last written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(u128);
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self([
-            metadata.dev().into(),
-            metadata.ino().into(),
-            metadata.len().into(),
-            metadata.mtime().into(),
-            metadata.mtime_nsec().into(),
-            metadata.ctime().into(),
-            metadata.ctime_nsec().into(),
-        ])
+        let mut hash = Xxh3::new();
+        for number in [metadata.dev(), metadata.ino(), metadata.len()] {
+            hash.write_u64(number);
+        }
+        for time in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+            hash.write_i64(time);
+        }
+        Self(hash.digest128())
     }
 }
 
@@ -188,23 +208,23 @@ fn is_wanted(name: &[u8], endings: &[String]) -> bool {
     !name.starts_with(b".") && (endings.is_empty() || endings.iter().any(|ending| name.ends_with(ending.as_bytes())))
 }
 
-fn read(path: &Path) -> io::Result<u64> {
+fn read(path: &Path, buffer: &mut Vec<u8>) -> io::Result<u64> {
     // Not blocking: in the meantime there may be a pipe of that name.
     let mut file: File =
         OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     let mut hash = Xxh3::new();
-    let mut buffer = vec![0; 64 << 10];
+    buffer.resize(BUFFER, 0);
     let mut left = MOST_BYTES;
     while left > 0 {
-        let n = file.read(&mut buffer)?;
+        let n = file.read(buffer)?;
         if n == 0 {
-            return Ok(hash.digest());
+            return Ok(of_hash(hash.digest128()));
         }
         hash.update(&buffer[..n]);
         left = left.saturating_sub(n as u64);
     }
     hash.write_u64(file.metadata()?.len());
-    Ok(hash.digest())
+    Ok(of_hash(hash.digest128()))
 }
 
 /// The print of what cannot be read, one for each cause.
@@ -226,13 +246,13 @@ mod tests {
         let followed = Followed::path(&path);
 
         let first = files.print(start, &followed);
-        assert!(!files.0[&path].certain);
+        assert!(!files.known[&*path].certain);
         assert_eq!(files.print(start + COARSE, &followed), first);
-        assert!(files.0[&path].certain);
+        assert!(files.known[&*path].certain);
 
         fs::write(&path, "other").unwrap();
         assert_ne!(files.print(start + COARSE, &followed), first);
-        assert!(!files.0[&path].certain);
+        assert!(!files.known[&*path].certain);
     }
 
     #[test]
@@ -269,10 +289,10 @@ mod tests {
         fs::write(folder.path().join("b"), "").unwrap();
         let mut prints = Prints::default();
         prints.follow(Instant::now(), vec![Followed::path(folder.path())]);
-        assert_eq!(prints.files.0.len(), 2);
+        assert_eq!(prints.files.known.len(), 2);
         fs::remove_file(folder.path().join("a")).unwrap();
         prints.look(Instant::now());
-        assert_eq!(prints.files.0.len(), 1);
+        assert_eq!(prints.files.known.len(), 1);
     }
 
     #[test]
