@@ -17,6 +17,7 @@ pub mod settle;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
@@ -129,6 +130,11 @@ impl Followed {
     #[must_use]
     pub fn folder(path: impl Into<PathBuf>, endings: &[&str]) -> Self {
         Self { endings: endings.iter().map(|&ending| ending.into()).collect(), ..Self::path(path) }
+    }
+
+    /// The path as it is written: compared far quicker than part by part.
+    fn name(&self) -> &OsStr {
+        self.path.as_os_str()
     }
 }
 

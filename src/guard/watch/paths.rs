@@ -1,6 +1,6 @@
 //! Which paths the kernel must watch so that any change of a followed one is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, path};
 
@@ -16,19 +16,35 @@ const MOST_LINKS: usize = 40;
 /// Folders come first, they see the most. What happens in a place does not matter.
 pub(super) fn to_watch(followed: &[Followed]) -> Vec<PathBuf> {
     let mut folders = BTreeSet::new();
-    let mut files = BTreeSet::new();
+    let mut files = Vec::new();
+    // Thousands of certificates lie in few folders: each folder is walked to once.
+    let mut ends: HashMap<PathBuf, PathBuf> = HashMap::new();
     for one in followed {
         let Ok(path) = path::absolute(&one.path) else { continue };
-        let end = walk(&path, &mut folders);
+        let end = match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) if !one.place => {
+                if !ends.contains_key(folder) {
+                    ends.insert(folder.to_path_buf(), walk(folder, &mut folders));
+                }
+                let direct = ends.get(folder).map(|end| end.join(name)).unwrap_or_default();
+                if fs::read_link(&direct).is_ok() { walk(&path, &mut folders) } else { direct }
+            }
+            _ => walk(&path, &mut folders),
+        };
+        if let Some(folder) = end.parent().filter(|folder| !folders.contains(*folder)) {
+            folders.insert(folder.to_path_buf());
+        }
         if !one.place {
-            files.insert(end);
+            files.push(end);
         }
     }
+    files.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+    files.dedup();
     files.retain(|file| !folders.contains(file));
     folders.into_iter().chain(files).take(MOST).collect()
 }
 
-/// Follows `path` link by link, notes the folders that decide where it leads, and tells its end.
+/// Follows `path` link by link, notes the folders of links on its way, and tells its end.
 fn walk(path: &Path, folders: &mut BTreeSet<PathBuf>) -> PathBuf {
     let mut here = PathBuf::new();
     let mut ahead: Vec<PathBuf> = parts(path);
@@ -51,7 +67,6 @@ fn walk(path: &Path, folders: &mut BTreeSet<PathBuf>) -> PathBuf {
             here = folder;
         }
     }
-    folders.extend(here.parent().map(Path::to_path_buf));
     here
 }
 

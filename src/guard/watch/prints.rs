@@ -41,8 +41,8 @@ impl Prints {
     /// Follows `paths` instead. One that was followed before is compared with what it held then.
     pub(super) fn follow(&mut self, now: Instant, mut paths: Vec<Followed>) {
         // What was read for the config comes first: it counts, whatever else the path is followed for.
-        paths.sort_by(|one, other| (&one.path, one.read.is_none()).cmp(&(&other.path, other.read.is_none())));
-        paths.dedup_by(|later, first| later.path == first.path);
+        paths.sort_by(|one, other| (one.name(), one.read.is_none()).cmp(&(other.name(), other.read.is_none())));
+        paths.dedup_by(|later, first| later.name() == first.name());
         let held: Vec<u64> = paths
             .iter()
             .map(|path| path.read.or_else(|| self.held(path)).unwrap_or_else(|| self.files.print(now, path)))
@@ -54,7 +54,7 @@ impl Prints {
 
     /// What a path held that was followed in the same way before.
     fn held(&self, path: &Followed) -> Option<u64> {
-        let at = self.paths.binary_search_by(|before| before.path.cmp(&path.path)).ok()?;
+        let at = self.paths.binary_search_by(|before| before.name().cmp(path.name())).ok()?;
         let same = self.paths.get(at).is_some_and(|before| before.endings == path.endings);
         self.followed.get(at).copied().filter(|_| same)
     }
