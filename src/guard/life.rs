@@ -56,6 +56,8 @@ pub(super) struct Guard {
     pub(super) program: Program,
     /// A new binary is asked whether it takes over; who wants it to.
     pub(super) upgrading: Option<Option<Asked>>,
+    /// It does: the program is exchanged next.
+    pub(super) exchanging: Option<Option<Asked>>,
     pub(super) workers: Vec<Worker>,
     pub(super) vips: Vips,
     /// Workers that the program before has started.
@@ -125,6 +127,7 @@ impl Guard {
             instance,
             program: Program::own(),
             upgrading: None,
+            exchanging: None,
             predecessors: Vec::new(),
             started: SystemTime::now(),
             workers: Vec::new(),

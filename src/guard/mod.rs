@@ -61,6 +61,8 @@ const WAITING: usize = 64;
 /// process until now, and has left it what it had.
 #[must_use]
 pub fn run(path: &Path, adopt: bool) -> ExitCode {
+    // Until somebody listens; threads take none at all.
+    signals::leave_to_main_thread();
     let _limit = raise_limit();
     if let Err(error) = privileges::shed() {
         eprintln!("error: privileges that are not needed cannot be given up: {error}");
@@ -68,7 +70,8 @@ pub fn run(path: &Path, adopt: bool) -> ExitCode {
     }
     diagnostics::say(LevelFilter::INFO);
     migrate_requests();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = match runtime.enable_all().on_thread_start(signals::leave_to_main_thread).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: no event loop: {error}");
@@ -193,7 +196,6 @@ enum Fault {
 
 async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let system = |what| move |source| Fault::System { what, source };
-    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
     let right = if adopt { Right::inherit()? } else { Right::claim(path)? };
     let instance = Arc::clone(&right.instance);
     let mut watch = Watch::start().map_err(system("the config cannot be watched"))?;
@@ -201,6 +203,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let (tell, mut events) = mpsc::channel(WAITING);
 
     let mut guard = Guard::start(path, &watch, right, tell).await?;
+    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
     tokio::task::spawn(async move {
         if let Err(error) = instance.hear(ask).await {
             tracing::error!(%error, "the control socket has failed");
@@ -221,6 +224,11 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
         }
         guard.reload_if_wanted(&watch);
         guard.tell_vips(Instant::now());
+        if let Some(asker) = guard.exchanges() {
+            // It comes back where it fails.
+            let _held = signals.pass_on().await;
+            guard.exchange(asker);
+        }
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
 use crate::diagnostic::{Causes, Faults};
 use crate::telemetry::diagnostics;
+use crate::vrrp::host;
 
 /// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
 /// every change of it, or of [`Seed`].
@@ -178,12 +179,21 @@ impl Guard {
         if self.pending.is_some() || self.is_draining() {
             return refuse(asker, &UpgradeFault::Busy("a reload or an end is under way"));
         }
-        // Where it goes well nothing comes back, and who asked sees its connection end.
-        let fault = match checked.and_then(|()| self.rehearse()) {
-            Ok(()) => self.exchange(),
-            Err(fault) => fault,
-        };
-        refuse(asker, &fault);
+        match checked.and_then(|()| self.rehearse()) {
+            Ok(()) => self.exchanging = Some(asker),
+            Err(fault) => refuse(asker, &fault),
+        }
+    }
+
+    /// Whether the program is to be exchanged now, and who wants it.
+    pub(super) fn exchanges(&mut self) -> Option<Option<Asked>> {
+        self.exchanging.take()
+    }
+
+    /// Becomes the new binary. Signals must be held. Where it goes well nothing comes back, and who asked
+    /// sees its connection end.
+    pub(super) fn exchange(&self, asker: Option<Asked>) {
+        refuse(asker, &self.become_new());
     }
 
     /// Does what a start does with the config as it lies there: what fails then ends the guard.
@@ -200,7 +210,7 @@ impl Guard {
     }
 
     /// Becomes the new binary; what comes back is why not.
-    fn exchange(&self) -> UpgradeFault {
+    fn become_new(&self) -> UpgradeFault {
         let left = match self.leave() {
             Ok(left) => left,
             Err(fault) => return fault,
@@ -209,6 +219,8 @@ impl Guard {
             return io::Error::from(error).into();
         }
         diagnostics::finish(LAST_WORDS);
+        // A thread that starts one has its signals open for as long.
+        let _none_starts = host::hold_programs();
         let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
         if let Ok(null) = File::open("/dev/null") {

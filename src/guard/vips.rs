@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::child::{Event, Stage, What};
 use super::life::Guard;
 use super::offer::Read;
+use super::signals;
 use crate::config::{Config, Upstream};
 use crate::control::{Health, Order};
 use crate::diagnostic::{Causes, Diagnostic};
@@ -77,6 +78,8 @@ impl Vips {
         match &self.host {
             Some(host) => host.reconfigure(plans).map_err(|why| fault(&why))?,
             None => {
+                // Its threads take none.
+                let _held = signals::hold();
                 let host = self.host.insert(Host::start(plans, resumed).map_err(|why| fault(&why))?);
                 if self.drained {
                     let _ = host.drain();
