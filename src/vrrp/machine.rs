@@ -108,7 +108,10 @@ pub enum Probed {
     /// One answers by ARP or NDP, but refuses connections: its kernel lives, its daemon does not.
     Answers,
     /// One answers and takes connections: it serves, and its adverts do not come through.
-    Accepts,
+    Accepts {
+        /// It is a host whose adverts we have believed, or one that the config names.
+        known: bool,
+    },
 }
 
 /// What an instance has counted since it began.

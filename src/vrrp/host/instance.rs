@@ -15,11 +15,12 @@ use super::world::World;
 use crate::vrrp::NetworkError;
 use crate::vrrp::authentication::Utc;
 use crate::vrrp::herald::{Note, Trouble};
-use crate::vrrp::machine::{Event, Fault, Machine, Output, Probed, State};
+use crate::vrrp::machine::{Event, Fault, Machine, OnPartition, Output, Probed, State};
+use crate::vrrp::neighbour::Mac;
 use crate::vrrp::netlink::{Interface, Route};
 use crate::vrrp::network::Order;
 use crate::vrrp::plan::{Origin, Plan};
-use crate::vrrp::probe::{Presence, Question};
+use crate::vrrp::probe::{Known, Presence, Question};
 use crate::vrrp::socket;
 use crate::vrrp::track::{Report, Tracker, Tracking};
 use crate::vrrp::wire::{Datagram, Received};
@@ -283,7 +284,7 @@ impl Instance {
         world: &mut World,
     ) {
         let probed = match presence {
-            Ok(Presence::Accepts(_)) => Probed::Accepts,
+            Ok(Presence::Accepts { known, .. }) => Probed::Accepts { known },
             Ok(Presence::Refuses(_) | Presence::Unclear(_)) => Probed::Answers,
             Ok(Presence::Nobody) => Probed::Nobody,
             Err(error) => {
@@ -391,7 +392,20 @@ impl Instance {
         let interface = world.link(&self.plan.interface).and_then(|link| link.now.clone());
         let (Some(interface), Some(address)) = (interface, self.plan.probed()) else { return };
         let ports = world.facts.as_ref().map(|facts| facts.ports(&self.plan.addresses)).unwrap_or_default();
-        world.ask(&self.plan.name, self.number, Question { interface, address, ports, deadline });
+        let known = self.known();
+        world.ask(&self.plan.name, self.number, Question { interface, address, ports, known, deadline });
+    }
+
+    /// Whom a probe tells from strangers, where that makes a difference.
+    fn known(&self) -> Known {
+        if self.plan.settings.on_partition == OnPartition::Serve {
+            return Known::default();
+        }
+        let mac = match self.plan.family {
+            socket::Family::V4 => Mac::virtual_v4(self.plan.settings.vrid),
+            socket::Family::V6 => Mac::virtual_v6(self.plan.settings.vrid),
+        };
+        Known { addresses: self.plan.known_hosts(self.tally.peer_address()), mac: Some(mac) }
     }
 
     fn event(&mut self, event: Event, world: &mut World) {
