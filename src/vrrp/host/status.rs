@@ -201,16 +201,16 @@ mod tests {
         survey.write(&mut page);
         let text = page.into_text();
         for sample in [
-            "haechi_vrrp_state{instance=\"front\",state=\"active\"} 1\n",
-            "haechi_vrrp_state{instance=\"front\",state=\"backup\"} 0\n",
-            "haechi_vrrp_state{instance=\"front\",state=\"fault\"} 0\n",
-            "haechi_vrrp_priority{instance=\"front\"} 130\n",
-            "haechi_vrrp_transitions_total{instance=\"front\",state=\"active\",reason=\"silence\"} 2\n",
-            "haechi_vrrp_adverts_sent_total{instance=\"front\"} 5\n",
-            "haechi_vrrp_send_failures_total{instance=\"front\"} 1\n",
-            "haechi_vrrp_adverts_received_total{instance=\"front\"} 3\n",
-            "haechi_vrrp_adverts_refused_total{instance=\"front\",reason=\"secret\"} 7\n",
-            "haechi_vrrp_both_active_seconds_total{instance=\"front\"} 1.25\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"active\"} 1\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"backup\"} 0\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"fault\"} 0\n",
+            "haechi_vrrp_priority{vrrp=\"front\"} 130\n",
+            "haechi_vrrp_transitions_total{vrrp=\"front\",state=\"active\",reason=\"silence\"} 2\n",
+            "haechi_vrrp_adverts_sent_total{vrrp=\"front\"} 5\n",
+            "haechi_vrrp_send_failures_total{vrrp=\"front\"} 1\n",
+            "haechi_vrrp_adverts_received_total{vrrp=\"front\"} 3\n",
+            "haechi_vrrp_adverts_refused_total{vrrp=\"front\",reason=\"secret\"} 7\n",
+            "haechi_vrrp_both_active_seconds_total{vrrp=\"front\"} 1.25\n",
             "haechi_vrrp_timer_lateness_seconds_count 0\n",
             "haechi_vrrp_notes_dropped_total 0\n",
         ] {

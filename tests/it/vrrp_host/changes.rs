@@ -50,9 +50,7 @@ fn an_instance_follows_what_it_tracks() {
     first.until_active("preempting");
     let page = second.metrics();
     assert!(
-        page.contains(
-            "haechi_vrrp_transitions_total{instance=\"track-two\",state=\"active\",reason=\"hand_over\"} 2\n"
-        ),
+        page.contains("haechi_vrrp_transitions_total{vrrp=\"track-two\",state=\"active\",reason=\"hand_over\"} 2\n"),
         "{page}"
     );
 }

@@ -42,7 +42,7 @@ fn adverts_that_are_lost_are_named_and_both_serve_until_they_come_again() {
     assert!(
         first
             .metrics()
-            .contains("haechi_vrrp_transitions_total{instance=\"lost-one\",state=\"active\",reason=\"silence\"} 1\n")
+            .contains("haechi_vrrp_transitions_total{vrrp=\"lost-one\",state=\"active\",reason=\"silence\"} 1\n")
     );
 }
 
@@ -122,7 +122,7 @@ fn a_wrong_password_is_named_and_moves_no_timer() {
     let refused = named.refused.unwrap();
     assert_eq!((refused.address, &*refused.cause), (ip("192.168.0.11"), "secret"));
     until_logged("pass-two", "advert from 192.168.0.11 refused: its password is another; set `auth_pass`");
-    assert!(second.metrics().contains("haechi_vrrp_adverts_refused_total{instance=\"pass-two\",reason=\"secret\"} "));
+    assert!(second.metrics().contains("haechi_vrrp_adverts_refused_total{vrrp=\"pass-two\",reason=\"secret\"} "));
 
     // Both are active, and neither silences the other.
     second.until_active("silence");
