@@ -154,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn a_program_runs_as_the_user_that_is_named() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("SKIPPED: only root can run a program as another user");
+        }
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        let script = format!("[ \"$(id -u) $(id -g) $(id -G)\" = \"{0} {1} {1}\" ]", nobody.uid, nobody.gid);
+        let ran = run(&Program { user: Some("nobody".into()), ..shell(&script) }, &[], b"", LONG);
+        assert!(ran.is_ok(), "{ran:?}");
+        assert!(run(&shell(&script), &[], b"", LONG).is_err(), "else it runs as this process");
+    }
+
+    #[test]
     fn a_program_has_its_signals_open_whatever_is_blocked_here() {
         let blocked = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).unwrap();
         let ran = run(&shell("grep -q '^SigBlk:.0*$' /proc/self/status"), &[], b"", LONG);
