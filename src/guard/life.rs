@@ -95,7 +95,7 @@ impl Guard {
         right: Right,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, Fault> {
-        let Right { instance, mut held, seed, workers: left, active, drained } = right;
+        let Right { instance, mut held, seed, workers: left, mut vips } = right;
         let read = Read::from_disk(path)?;
         app::say(read.config.log.level);
         let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
@@ -109,11 +109,7 @@ impl Guard {
         held.take(&read.config, bound);
         let log = open_log(&read.config).map_err(refused)?;
         follow(watch, &read.config);
-        let mut vips = Vips::default();
-        vips.run(&read.config, active).map_err(refused)?;
-        if drained {
-            vips.take_part(false);
-        }
+        vips.run(&read.config).map_err(refused)?;
         let mut guard = Self {
             path: path.to_owned(),
             held,
@@ -183,8 +179,12 @@ impl Guard {
             Word::Status => self.answer(asked),
             Word::Reload => self.want_reload(Some(asked)),
             Word::Upgrade => self.upgrade(Some(asked)),
-            Word::Drain | Word::Undrain => {
-                self.vips.take_part(asked.order == Word::Undrain);
+            Word::Drain => {
+                self.drain_vips(Instant::now());
+                self.answer(asked);
+            }
+            Word::Undrain => {
+                self.undrain_vips();
                 self.answer(asked);
             }
         }

@@ -213,7 +213,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !guard.is_over() {
-        let respawn = guard.respawn_at();
+        let (respawn, drain) = (guard.respawn_at(), guard.vips.drain_at());
         tokio::select! {
             signal = signals.next() => guard.signal(signal),
             () = watch.changed() => guard.want_reload(None),
@@ -221,6 +221,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
             Some(event) = events.recv() => guard.happened(event)?,
             _ = looks.tick() => guard.look(),
             () = until(respawn) => guard.respawn(),
+            () = until(drain) => guard.vips.drain(),
         }
         guard.reload_if_wanted(&watch);
         guard.tell_vips(Instant::now());

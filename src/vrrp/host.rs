@@ -40,7 +40,7 @@ use crate::telemetry::exposition::Page;
 pub use facts::{Facts, ListenerFact, UpstreamFact};
 use speaker::{Ears, Order, Speaker};
 use status::Survey;
-pub use status::{Counts, InstanceStatus, PeerStatus, RefusedStatus, Status, Transition};
+pub use status::{Counts, InstanceStatus, Left, PeerStatus, RefusedStatus, Status, Transition};
 use world::World;
 
 /// The instances of this host.
@@ -54,6 +54,20 @@ pub struct Host {
     /// Closed when the thread has ended.
     speaks: Receiver<()>,
     heralds: Receiver<()>,
+}
+
+/// A word with a host that stops: it is not to wait for anybody.
+#[derive(Clone, Debug)]
+pub struct Hurry(Sender<Order>);
+
+impl Hurry {
+    /// Has it say farewell and release its addresses now, whether another host is there or not.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub fn now(&self) -> Result<(), Gone> {
+        self.0.send(Order::StopNow).map_err(|_| Gone)
+    }
 }
 
 /// The VRRP thread has ended, or does not answer.
@@ -71,12 +85,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REAL_TIME_PRIORITY: u8 = 50;
 
 impl Host {
-    /// Starts the threads, in the network namespace of the caller. `resumed` names the instances that
-    /// were active in the program that this one replaces: they go on without a pause.
+    /// Starts the threads, in the network namespace of the caller. What the program that this one replaces
+    /// has `left` goes on without a pause; others begin when they know how the services of this host are.
     ///
     /// # Errors
     /// Where there can be no thread or no socket.
-    pub fn start(plans: Vec<Plan>, resumed: Vec<String>) -> Result<Self, NetworkError> {
+    pub fn start(plans: Vec<Plan>, left: Vec<Left>) -> Result<Self, NetworkError> {
         let no_thread = |source: io::Error| NetworkError::Thread("VRRP", source);
         let (network, reports) = Network::start()?;
         let (orders, ordered) = mailbox(MOST_ORDERS).map_err(no_thread)?;
@@ -100,7 +114,7 @@ impl Host {
             .spawn(move || {
                 let _speaking = speaking;
                 notes.put(Note::RealTime(run_before_others()));
-                Speaker::new(World::new(network, notes), plans, resumed).run(&ears);
+                Speaker::new(World::new(network, notes), plans, left).run(&ears);
             })
             .map_err(no_thread)?;
         Ok(host)
@@ -163,6 +177,12 @@ impl Host {
     pub fn write_metrics(&self, page: &mut Page) -> Result<(), Gone> {
         self.survey()?.write(page);
         Ok(())
+    }
+
+    /// What can be said to a host that stops.
+    #[must_use]
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.orders.clone())
     }
 
     /// Hands over, releases all addresses, and waits until that is done; then until hooks have told it.

@@ -253,6 +253,18 @@ impl Machine {
         self.reconsider(now);
     }
 
+    /// The same at once, whether another host is there or not.
+    pub fn stop_now(&mut self, now: Instant) {
+        self.stopped = true;
+        if matches!(self.stage, Stage::Active(_)) && self.source.is_some() {
+            self.say_farewell();
+            self.outputs.push_back(Output::Release);
+            self.fail(Fault::Stopped);
+        } else {
+            self.reconsider(now);
+        }
+    }
+
     /// Goes by other settings from here on, without leaving its state.
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
         let before = self.priority();

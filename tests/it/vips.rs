@@ -7,16 +7,16 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::namespaces::Namespace;
-use super::harness::segment::Segment;
+use super::harness::segment::{Segment, adverts};
 use super::harness::tools::{Said, run};
-use super::harness::{eventually, within};
+use super::harness::{eventually, pace, within};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const VIP: &str = "192.168.0.100";
@@ -31,10 +31,15 @@ struct Host<'n> {
 impl<'n> Host<'n> {
     /// Answers every request with `name`, at the virtual address alone.
     fn start(at: &'n Namespace, name: &str, more: &str) -> Self {
+        Self::patient(at, name, "100ms", more)
+    }
+
+    /// The same; keep-alive connections are wound down for so long.
+    fn patient(at: &'n Namespace, name: &str, grace: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             r#"
-            process = {{ workers = 1, handover_grace = "100ms" }}
+            process = {{ workers = 1, handover_grace = "{grace}" }}
             admin = {{ bind = "127.0.0.1:9900" }}
             log = {{ access = {{ format = "off" }} }}
             listener.http = {{ bind = ["{VIP}:80"] }}
@@ -87,6 +92,16 @@ impl<'n> Host<'n> {
             let now = instance();
             (now["state"] == state && now["reason"] == reason).then_some(())
         });
+    }
+
+    /// Has it take another config.
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("haechi.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+        let said = self.told("reload");
+        assert_eq!(said.code, 0, "{}", said.err);
     }
 
     fn log(&self) -> String {
@@ -216,6 +231,113 @@ fn the_address_moves_with_no_more_than_what_is_on_the_wire_lost() {
         second.becomes("backup", "fit");
     });
     assert!(back.failed == 0 && back.bodies == ["one"], "{back:?}");
+}
+
+/// A keep-alive connection to the virtual address.
+struct Kept(TcpStream);
+
+impl Kept {
+    fn connect(client: &Namespace) -> Self {
+        let stream = client.enter(|| TcpStream::connect((VIP, 80)).unwrap());
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(stream)
+    }
+
+    /// Whether the answer to one more request says that it is the last.
+    fn is_told_to_go(&mut self) -> bool {
+        self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n").unwrap();
+        let (mut answer, mut buffer) = (String::new(), [0; 1024]);
+        while !answer.ends_with("one") {
+            let length = self.0.read(&mut buffer).unwrap();
+            assert!(length > 0, "{answer}");
+            answer.push_str(str::from_utf8(&buffer[..length]).unwrap());
+        }
+        answer.to_lowercase().contains("connection: close")
+    }
+}
+
+#[test]
+fn a_drain_by_hand_winds_connections_down_first_and_undrain_takes_it_back() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, client] = &*segment.hosts else { unreachable!() };
+    let first = Host::patient(one, "one", "15m", "priority = 150");
+    first.becomes("active", "silence");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    let mut kept = Kept::connect(client);
+    assert!(!kept.is_told_to_go());
+    assert_eq!(first.told("drain").code, 0);
+    eventually("the connection is told to go", || kept.is_told_to_go().then_some(()));
+    assert_eq!(first.status()["vrrp"]["instances"][0]["leaving"], false, "all is served meanwhile");
+    assert_eq!(first.told("undrain").code, 0);
+    eventually("connections are kept again", || (!Kept::connect(client).is_told_to_go()).then_some(()));
+    first.becomes("active", "silence");
+
+    first.edit("15m", "100ms");
+    let drained = meanwhile(client, || {
+        assert_eq!(first.told("drain").code, 0);
+        second.becomes("active", "hand_over");
+        first.becomes("fault", "drained");
+    });
+    assert!(drained.failed <= 1 && drained.bodies == ["one", "two"], "{drained:?}");
+}
+
+#[test]
+fn a_second_end_waits_for_nobody() {
+    let Some(segment) = Segment::new(1) else { return };
+    let [one] = &*segment.hosts else { unreachable!() };
+    let mut host = Host::start(one, "one", "priority = 100");
+    host.becomes("active", "silence");
+    // The hand-over, which nobody answers, would take two minutes.
+    host.edit("advert_interval = \"100ms\"", "advert_interval = \"40s\"");
+    host.signal(Signal::TERM);
+    eventually("it is handed over", || host.log().contains("tells others to take over").then_some(()));
+    let capture = segment.switch.capture();
+    host.signal(Signal::TERM);
+    assert!(within(PATIENCE, "the end", || host.child.try_wait().unwrap()).success(), "{}", host.log());
+    assert!(!one.ip("addr show dev eth0").contains(&format!("{VIP}/")), "the address is taken off");
+    assert!(adverts(&capture).iter().all(|advert| advert.priority == 0), "others are told that they may have it");
+}
+
+#[test]
+fn adverts_go_on_through_an_upgrade_before_the_config_is_read() {
+    const INTERVAL: Duration = Duration::from_millis(500);
+    // To read them takes longer than two intervals.
+    const UPSTREAMS: usize = 4000;
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let many: String =
+        (0..UPSTREAMS).map(|number| format!("[upstream.u{number}]\nservers = [\"127.0.0.1:1\"]\n")).collect();
+    let first = Host::start(one, "one", &format!("priority = 150\n{many}"));
+    first.becomes("active", "silence");
+    first.edit("advert_interval = \"100ms\"", "advert_interval = \"500ms\"");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    let capture = segment.switch.capture();
+    let over = AtomicBool::new(false);
+    let longest = thread::scope(|scope| {
+        let heard = scope.spawn(|| {
+            let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+            while !over.load(Relaxed) {
+                if adverts(&capture).iter().any(|advert| advert.source.to_string() == "192.168.0.11") {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+                pace(Duration::from_millis(2));
+            }
+            longest.max(last.elapsed())
+        });
+        let said = first.told("upgrade");
+        assert_eq!(said.code, 0, "{}", said.err);
+        first.becomes("active", "resumed");
+        over.store(true, Relaxed);
+        heard.join().unwrap()
+    });
+    assert!(longest <= 2 * INTERVAL, "{longest:?} without an advert");
+    second.becomes("backup", "fit");
+    assert!(!second.log().contains("is active"), "{}", second.log());
 }
 
 #[test]

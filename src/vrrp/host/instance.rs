@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::facts::Facts;
 use super::home::Home;
 use super::link::Link;
+use super::status::Left;
 use super::tally::Tally;
 use super::world::World;
 use crate::vrrp::NetworkError;
@@ -37,8 +38,11 @@ pub(super) struct Instance {
     looked_since: Option<Instant>,
     /// It was active in the program before this one, and goes on as soon as it can.
     resumes: bool,
-    /// What it tracks has not been reported since: it is taken to be as it was.
+    /// It took part in the program before this one, and what it tracks has not been reported since: that is
+    /// taken to be well.
     trusted_until: Option<Instant>,
+    /// Whose advert was believed last, here or in the program before this one.
+    peer: Option<IpAddr>,
     /// No address could be added: another host is to try.
     unheld_until: Option<Instant>,
     home: Home,
@@ -73,7 +77,7 @@ const UNHELD: Duration = Duration::from_secs(10);
 const TRUSTED: Duration = Duration::from_secs(30);
 
 impl Instance {
-    pub(super) fn new(number: usize, plan: Plan, is_resumed: bool, now: Instant) -> Self {
+    pub(super) fn new(number: usize, plan: Plan, left: Option<Left>, now: Instant) -> Self {
         let tracker = Tracker::new(plan.tracked.iter().map(|(subject, _)| subject.clone()).collect());
         Self {
             number,
@@ -82,8 +86,9 @@ impl Instance {
             tally: Tally::new(),
             tracker,
             looked_since: None,
-            resumes: is_resumed,
-            trusted_until: is_resumed.then(|| now + TRUSTED),
+            resumes: left.as_ref().is_some_and(|left| left.active),
+            trusted_until: left.as_ref().map(|_| now + TRUSTED),
+            peer: left.and_then(|left| left.peer),
             unheld_until: None,
             place: None,
             holding: None,
@@ -134,7 +139,7 @@ impl Instance {
     pub(super) fn look(&mut self, now: Instant, machine: &mut Machine, world: &mut World) {
         let place = self.find_place(world);
         let is_first = self.place.is_none() && machine.state() == State::Fault(Fault::Starting);
-        if is_first && world.facts.is_none() && !self.resumes {
+        if is_first && world.facts.is_none() && self.trusted_until.is_none() {
             // Nothing is known of our own services: no reason yet to call it a fault.
             return;
         }
@@ -222,7 +227,10 @@ impl Instance {
         let message = packet.get(message.clone()).unwrap_or_default();
         let advert = self.plan.wire.receive(&Datagram { source, destination, local, ttl, message }, utc());
         match advert {
-            Received::Accepted { source, told } => self.tally.heard(now, source, &told),
+            Received::Accepted { source, told } => {
+                self.peer = Some(source);
+                self.tally.heard(now, source, &told);
+            }
             Received::Refused { source, refusal, .. } => self.tally.refused(now, source, refusal),
         }
         machine.handle_advert(now, &advert);
@@ -405,7 +413,7 @@ impl Instance {
             socket::Family::V4 => Mac::virtual_v4(self.plan.settings.vrid),
             socket::Family::V6 => Mac::virtual_v6(self.plan.settings.vrid),
         };
-        Known { addresses: self.plan.known_hosts(self.tally.peer_address()), mac: Some(mac) }
+        Known { addresses: self.plan.known_hosts(self.peer), mac: Some(mac) }
     }
 
     fn event(&mut self, event: Event, world: &mut World) {

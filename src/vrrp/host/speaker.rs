@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::facts::Facts;
 use super::instance::Instance;
 use super::link::Link;
-use super::status::{InstanceStatus, Status, Survey};
+use super::status::{InstanceStatus, Left, Status, Survey};
 use super::team::Team;
 use super::world::World;
 use crate::telemetry::{Histogram, Totals};
@@ -40,6 +40,8 @@ pub(super) enum Order {
     Drain,
     Undrain,
     Stop,
+    /// The same, without waiting for another host.
+    StopNow,
     /// Say how everything is.
     Survey(SyncSender<Survey>),
 }
@@ -62,8 +64,8 @@ pub(super) struct Speaker {
     waiting: Vec<Plan>,
     /// The names of all in the config, in its order.
     names: Vec<Arc<str>>,
-    /// Those that were active in the program before this one.
-    resumed: Vec<String>,
+    /// What the program before this one has left and is not taken up yet.
+    left: Vec<Left>,
     is_drained: bool,
     stops: bool,
     numbers: usize,
@@ -79,13 +81,13 @@ const BEAT: Duration = Duration::from_millis(500);
 const MOST_ADVERTS: usize = 512;
 
 impl Speaker {
-    pub(super) fn new(world: World, plans: Vec<Plan>, resumed: Vec<String>) -> Self {
+    pub(super) fn new(world: World, plans: Vec<Plan>, left: Vec<Left>) -> Self {
         let mut speaker = Self {
             world,
             teams: Vec::new(),
             waiting: Vec::new(),
             names: Vec::new(),
-            resumed,
+            left,
             is_drained: false,
             stops: false,
             numbers: 0,
@@ -242,17 +244,20 @@ impl Speaker {
                 self.is_drained = false;
                 self.all(now, Machine::undrain);
             }
-            Order::Stop => {
-                self.stops = true;
-                self.waiting.clear();
-                for team in &mut self.teams {
-                    team.ends = true;
-                }
-                self.all(now, Machine::stop);
-            }
+            Order::Stop => self.stop(now, Machine::stop),
+            Order::StopNow => self.stop(now, Machine::stop_now),
             // Whoever asked may have gone.
             Order::Survey(answer) => drop(answer.try_send(self.survey(now))),
         }
+    }
+
+    fn stop(&mut self, now: Instant, how: fn(&mut Machine, Instant)) {
+        self.stops = true;
+        self.waiting.clear();
+        for team in &mut self.teams {
+            team.ends = true;
+        }
+        self.all(now, how);
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -355,9 +360,9 @@ impl Speaker {
             if self.is_drained {
                 machine.drain(now);
             }
-            let is_resumed = self.resumed.iter().any(|name| **name == *plan.name);
-            self.resumed.retain(|name| **name != *plan.name);
-            members.push((Instance::new(self.numbers, plan, is_resumed, now), machine));
+            let left = self.left.iter().position(|left| *left.name == *plan.name);
+            let left = left.map(|at| self.left.swap_remove(at));
+            members.push((Instance::new(self.numbers, plan, left, now), machine));
         }
         self.group(now, members);
     }

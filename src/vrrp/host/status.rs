@@ -70,6 +70,17 @@ pub struct PeerStatus {
     pub heard_ms_ago: u64,
 }
 
+/// An instance as the program before this one has left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Its name in the config.
+    pub name: String,
+    /// It had the addresses; else it was a backup.
+    pub active: bool,
+    /// Whose advert it believed last.
+    pub peer: Option<IpAddr>,
+}
+
 /// An advert that was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefusedStatus {
@@ -109,6 +120,20 @@ pub struct Transition {
     pub reason: String,
     /// How often.
     pub count: u64,
+}
+
+impl Status {
+    /// The instances that take part, for a program that replaces this one.
+    #[must_use]
+    pub fn left(&self) -> Vec<Left> {
+        let taking_part = self.instances.iter().filter(|instance| instance.state != "fault");
+        let left = |instance: &InstanceStatus| Left {
+            name: instance.name.clone(),
+            active: instance.state == "active",
+            peer: instance.peer.as_ref().map(|peer| peer.address),
+        };
+        taking_part.map(left).collect()
+    }
 }
 
 /// What the VRRP thread tells of itself.

@@ -75,11 +75,6 @@ impl Tally {
         })
     }
 
-    /// Whose advert was believed last.
-    pub(super) fn peer_address(&self) -> Option<IpAddr> {
-        self.peer.map(|(_, address, _)| address)
-    }
-
     pub(super) fn last_refused(&self, now: Instant) -> Option<RefusedStatus> {
         self.refused.map(|(at, address, refusal)| RefusedStatus {
             address,
