@@ -28,6 +28,7 @@ mod threads;
 mod upgrade;
 mod vips;
 pub mod watch;
+mod workers;
 
 use std::io;
 use std::path::Path;

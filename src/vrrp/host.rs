@@ -14,6 +14,7 @@
 mod facts;
 mod home;
 mod instance;
+mod lineup;
 mod link;
 mod speaker;
 mod status;

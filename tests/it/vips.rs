@@ -4,19 +4,22 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::harness::certs::Authority;
 use super::harness::namespaces::Namespace;
 use super::harness::segment::{Segment, adverts};
 use super::harness::tools::{Said, run};
-use super::harness::{eventually, pace, within};
+use super::harness::{eventually, within};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const VIP: &str = "192.168.0.100";
@@ -53,6 +56,12 @@ impl<'n> Host<'n> {
             "#
         );
         fs::write(folder.path().join("haechi.toml"), config).unwrap();
+        // A binary of its own, which may be exchanged.
+        let (built, own) = (env!("CARGO_BIN_EXE_haechi"), folder.path().join("haechi"));
+        fs::hard_link(built, &own).or_else(|_| fs::copy(built, &own).map(drop)).unwrap();
+        let authority = Authority::new("test");
+        authority.write(folder.path(), "own", &["127.0.0.1"]);
+        fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
         let child = Self::spawn(at, &folder);
         Self { at, child, folder }
     }
@@ -60,9 +69,10 @@ impl<'n> Host<'n> {
     fn spawn(at: &Namespace, folder: &TempDir) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
         at.enter(|| {
-            Command::new(env!("CARGO_BIN_EXE_haechi"))
+            Command::new(folder.path().join("haechi"))
                 .args(["run", "--config"])
                 .arg(folder.path().join("haechi.toml"))
+                .env("SSL_CERT_FILE", folder.path().join("ca.pem"))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log)
@@ -102,6 +112,29 @@ impl<'n> Host<'n> {
         fs::write(path, text.replace(from, to)).unwrap();
         let said = self.told("reload");
         assert_eq!(said.code, 0, "{}", said.err);
+    }
+
+    /// The page of metrics.
+    fn page(&self) -> String {
+        self.at.enter(|| {
+            let mut admin = TcpStream::connect("127.0.0.1:9900").unwrap();
+            admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            let mut page = String::new();
+            admin.read_to_string(&mut page).unwrap();
+            page
+        })
+    }
+
+    /// Puts another program where its own lay when it began.
+    fn install(&self, script: &str) {
+        let beside = self.file("new");
+        fs::write(&beside, script).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(beside, self.file("haechi")).unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn log(&self) -> String {
@@ -301,41 +334,42 @@ fn a_second_end_waits_for_nobody() {
 }
 
 #[test]
-fn adverts_go_on_through_an_upgrade_before_the_config_is_read() {
-    const INTERVAL: Duration = Duration::from_millis(500);
-    // To read them takes longer than two intervals.
-    const UPSTREAMS: usize = 4000;
+fn an_active_host_goes_on_through_an_upgrade_before_it_reads_its_config() {
     let Some(segment) = Segment::new(2) else { return };
     let [one, two] = &*segment.hosts else { unreachable!() };
-    let many: String =
-        (0..UPSTREAMS).map(|number| format!("[upstream.u{number}]\nservers = [\"127.0.0.1:1\"]\n")).collect();
-    let first = Host::start(one, "one", &format!("priority = 150\n{many}"));
+    let first = Host::start(one, "one", "priority = 150");
     first.becomes("active", "silence");
-    first.edit("advert_interval = \"100ms\"", "advert_interval = \"500ms\"");
+    // What the machine may stand still for.
+    first.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
     let second = Host::start(two, "two", "priority = 100");
     second.becomes("backup", "fit");
 
+    // The next program finds a config that nobody writes yet.
+    let (config, kept, mark) = (first.file("haechi.toml"), first.file("kept.toml"), first.file("mark"));
+    fs::copy(&config, &kept).unwrap();
+    let real = env!("CARGO_BIN_EXE_haechi");
+    let (at, marked) = (config.display(), mark.display());
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = check ] || {{ rm {at}; mkfifo {at}; touch {marked}; }}\nexec {real} \"$@\"\n");
+    first.install(&script);
+    first.signal(Signal::USR2);
+    eventually("the program is exchanged", || mark.exists().then_some(()));
     let capture = segment.switch.capture();
-    let over = AtomicBool::new(false);
-    let longest = thread::scope(|scope| {
-        let heard = scope.spawn(|| {
-            let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
-            while !over.load(Relaxed) {
-                if adverts(&capture).iter().any(|advert| advert.source.to_string() == "192.168.0.11") {
-                    longest = longest.max(last.elapsed());
-                    last = Instant::now();
-                }
-                pace(Duration::from_millis(2));
-            }
-            longest.max(last.elapsed())
-        });
-        let said = first.told("upgrade");
-        assert_eq!(said.code, 0, "{}", said.err);
-        first.becomes("active", "resumed");
-        over.store(true, Relaxed);
-        heard.join().unwrap()
+    let mut heard = 0;
+    within(PATIENCE, "adverts", || {
+        heard += adverts(&capture).iter().filter(|advert| advert.source.to_string() == "192.168.0.11").count();
+        // Each is seen twice.
+        (heard >= 8).then_some(())
     });
-    assert!(longest <= 2 * INTERVAL, "{longest:?} without an advert");
+    let mut waits = fs::OpenOptions::new().read(true).write(true).open(&config).unwrap();
+    fs::copy(&kept, first.file("next.toml")).unwrap();
+    fs::rename(first.file("next.toml"), &config).unwrap();
+    waits.write_all(&fs::read(&kept).unwrap()).unwrap();
+    drop(waits);
+    first.becomes("active", "resumed");
+    eventually("the new worker serves alone", || {
+        (first.status()["guard"]["workers"].as_array()?.len() == 1).then_some(())
+    });
     second.becomes("backup", "fit");
     assert!(!second.log().contains("is active"), "{}", second.log());
 }
@@ -401,18 +435,34 @@ fn metrics_and_checks_know_of_the_address() {
             "#;
     let host = Host::start(one, "one", tracked);
     host.becomes("fault", "unfit");
-    let page = || {
-        one.enter(|| {
-            let mut admin = TcpStream::connect("127.0.0.1:9900").unwrap();
-            admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-            let mut page = String::new();
-            admin.read_to_string(&mut page).unwrap();
-            page
-        })
-    };
     eventually("the page tells the state", || {
         let told =
             |line: &str| line.starts_with("haechi_vrrp_state{") && line.contains("fault") && line.ends_with(" 1");
-        page().lines().any(told).then_some(())
+        host.page().lines().any(told).then_some(())
     });
+}
+
+#[test]
+fn a_change_is_posted_over_tls_to_who_is_believed() {
+    let Some(segment) = Segment::new(1) else { return };
+    let [one] = &*segment.hosts else { unreachable!() };
+    // It tells itself.
+    let more = r#"
+            hooks = { post = "https://127.0.0.1:8443/moved", on = ["active"], timeout = "60s" }
+            [listener.https]
+            bind = ["127.0.0.1:8443"]
+            tls = { certificates = [{ cert = "own.crt", key = "own.key" }] }
+            "#;
+    let host = Host::start(one, "one", more);
+    host.becomes("active", "silence");
+    within(PATIENCE, "the change is told", || {
+        let told = |line: &str| {
+            line.starts_with("haechi_exchanges_total{")
+                && line.contains("listener=\"https\"")
+                && line.contains("2xx")
+                && line.ends_with(" 1")
+        };
+        host.page().lines().any(told).then_some(())
+    });
+    assert!(!host.log().contains("a hook failed"), "{}", host.log());
 }
