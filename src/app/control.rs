@@ -81,6 +81,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
             Some((Order::Tell { faults }, _)) => control.tell(faults),
             Some((Order::Status { number }, _)) => reports.send(&status(number, control.running())).await?,
             Some((Order::WindDown, _)) => control.data_plane().end_keep_alive(),
+            Some((Order::KeepAlive, _)) => control.data_plane().keep_alive(),
             Some((Order::Vrrp { metrics, status }, _)) => control.running().tell_of_vrrp(metrics, &status),
             Some((Order::Drain { replaced }, _)) => {
                 if replaced {

@@ -42,6 +42,8 @@ enum Order {
     Commit(Commit, oneshot::Sender<()>),
     /// Connections end with the exchange that they are in.
     EndKeepAlive,
+    /// Connections are kept again.
+    KeepAlive,
     /// Accepts no more; connections end with the exchange that they are in.
     WindDown,
     /// Ends the connections that rest.
@@ -112,6 +114,11 @@ impl DataPlane {
     /// Accepts as ever, but connections end with the exchange that they are in.
     pub fn end_keep_alive(&self) {
         self.threads.iter().for_each(|thread| thread.order(Order::EndKeepAlive));
+    }
+
+    /// Connections are kept again after their exchanges.
+    pub fn keep_alive(&self) {
+        self.threads.iter().for_each(|thread| thread.order(Order::KeepAlive));
     }
 
     /// Accepts no more; connections end with the exchange that they are in.
@@ -199,6 +206,7 @@ async fn run(
                 let _ = done.send(());
             }
             Order::EndKeepAlive => worker.wind_down(),
+            Order::KeepAlive => worker.keep_alive(),
             Order::WindDown => {
                 doors.shut();
                 worker.wind_down();

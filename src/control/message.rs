@@ -29,6 +29,8 @@ pub enum Order {
     },
     /// Serve as ever, but let each connection end with its exchange: the virtual addresses go.
     WindDown,
+    /// Keep connections again: the virtual addresses stay, or come back.
+    KeepAlive,
     /// How the instances of VRRP are, for whoever asks this process.
     Vrrp {
         /// Whole families, in the form of the page of metrics.

@@ -1,9 +1,7 @@
-//! What the guard does about each thing that may happen: signals, questions, workers that speak, hang
-//! and die.
+//! The guard from its start to its end, and what it does about signals and questions.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +18,15 @@ use super::program::Program;
 use super::questions::Waiting;
 use super::reload::{Pending, bind_patiently};
 use super::signals::Signal;
-use super::sockets::{Held, Shared};
+use super::sockets::Held;
 use super::upgrade::Right;
 use super::vips::Vips;
 use super::watch::Watch;
 use super::{Fault, privileges, readiness};
 use crate::app::{self, Identity};
-use crate::control::{LinkFault, Load, Order, Report, Seed};
+use crate::control::{LinkFault, Order, Seed};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
 
-/// A worker that has not taken its first config by then hangs.
-const START_PATIENCE: Duration = Duration::from_secs(60);
 /// What a worker may take after its grace, to write its logs.
 const AFTER_GRACE: Duration = Duration::from_secs(5);
 /// What a worker may take that was told to stop at once.
@@ -57,26 +53,28 @@ pub(super) struct Guard {
     pub(super) program: Program,
     /// A new binary is asked whether it takes over; who wants it to.
     pub(super) upgrading: Option<Option<Asked>>,
+    /// It does: the program is exchanged next.
+    pub(super) exchanging: Option<Option<Asked>>,
     pub(super) workers: Vec<Worker>,
     pub(super) vips: Vips,
     /// Workers that the program before has started.
-    predecessors: Vec<Predecessor>,
-    deaths: Deaths,
+    pub(super) predecessors: Vec<Predecessor>,
+    pub(super) deaths: Deaths,
     /// When the next worker is due, where there is none.
-    respawn: Option<Instant>,
-    looked: Instant,
+    pub(super) respawn: Option<Instant>,
+    pub(super) looked: Instant,
     /// When a worker last said that its threads come round.
-    ticked: Option<Instant>,
+    pub(super) ticked: Option<Instant>,
     pub(super) questions: HashMap<u64, Waiting>,
     last_number: u64,
     pub(super) events: mpsc::Sender<Event>,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// It was said that haechi serves.
-    announced: bool,
+    pub(super) announced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// No worker has served yet.
     Starting,
     Serving,
@@ -94,7 +92,7 @@ impl Guard {
         right: Right,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, Fault> {
-        let Right { instance, mut held, seed, workers: left, active, drained } = right;
+        let Right { instance, mut held, seed, workers: left, mut vips } = right;
         let read = Read::from_disk(path)?;
         app::say(read.config.log.level);
         let refused = |fault: Diagnostic| match Faults::new(read.config.sources.clone(), vec![fault]) {
@@ -108,11 +106,7 @@ impl Guard {
         held.take(&read.config, bound);
         let log = open_log(&read.config).map_err(refused)?;
         follow(watch, &read);
-        let mut vips = Vips::default();
-        vips.run(&read.config, active).map_err(refused)?;
-        if drained {
-            vips.take_part(false);
-        }
+        vips.run(&read.config).map_err(refused)?;
         let mut guard = Self {
             path: path.to_owned(),
             held,
@@ -126,6 +120,7 @@ impl Guard {
             instance,
             program: Program::own(),
             upgrading: None,
+            exchanging: None,
             predecessors: Vec::new(),
             started: SystemTime::now(),
             workers: Vec::new(),
@@ -181,8 +176,12 @@ impl Guard {
             Word::Status => self.answer(asked),
             Word::Reload => self.want_reload(Some(asked)),
             Word::Upgrade => self.upgrade(Some(asked)),
-            Word::Drain | Word::Undrain => {
-                self.vips.take_part(asked.order == Word::Undrain);
+            Word::Drain => {
+                self.drain_vips(Instant::now());
+                self.answer(asked);
+            }
+            Word::Undrain => {
+                self.undrain_vips();
                 self.answer(asked);
             }
         }
@@ -226,199 +225,9 @@ impl Guard {
         }
     }
 
-    fn heard(&mut self, number: u64, report: Report) -> Result<(), Fault> {
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.number == number) else { return Ok(()) };
-        let serves = worker.stage == Stage::Serving;
-        let starts = worker.stage == Stage::Starting;
-        match report {
-            Report::Threads(threads) => worker.set_threads(threads),
-            Report::Tick { turns } => {
-                worker.tick(&turns);
-                if serves {
-                    self.ticked = Some(Instant::now());
-                }
-            }
-            Report::Servers { generation, verdicts, names } if serves => {
-                self.seed.generation = generation;
-                self.seed.verdicts = verdicts;
-                self.seed.names = names;
-            }
-            Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
-            Report::Certificates(certificates) if serves => self.seed.certificates = certificates,
-            Report::Servers { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
-            Report::Status { number, json } => self.answered(number, &json),
-            Report::Loaded { generation, .. } if starts => self.serves(number, generation),
-            Report::Refused { faults, .. } if starts => {
-                worker.kill();
-                if self.phase == Phase::Starting {
-                    return Err(Fault::Refused(faults));
-                }
-                tracing::error!("the config that was served is refused by a new worker\n{faults}");
-            }
-            Report::Loaded { number, generation } => self.loaded(number, generation),
-            Report::Refused { number, faults } => self.refused_by_worker(number, faults),
-        }
-        Ok(())
-    }
-
-    /// A new worker serves; it takes over from one that hung, if there is one.
-    fn serves(&mut self, number: u64, generation: u64) {
-        let until = Instant::now() + self.grace();
-        for worker in &mut self.workers {
-            if worker.number == number {
-                worker.stage = Stage::Serving;
-                if let Some(faults) = &self.last_error {
-                    let _ = worker.order(&Order::Tell { faults: faults.clone() }, Vec::new());
-                }
-                tracing::info!(pid = worker.pid, generation, took = ?worker.born.elapsed(), "a worker serves");
-            } else if worker.stage == Stage::Serving {
-                worker.leave(true, until);
-            }
-        }
-        self.predecessors.iter_mut().for_each(|predecessor| predecessor.leave(until));
-        self.seed.generation = generation;
-        if !self.announced {
-            self.announced = true;
-            self.phase = Phase::Serving;
-            self.looked = Instant::now();
-            readiness::ready("serving");
-            tracing::info!(
-                version = env!("CARGO_PKG_VERSION"),
-                config = %self.path.display(),
-                listeners = self.listening(),
-                admin = %self.served.config.admin.bind.value,
-                "haechi is serving"
-            );
-        }
-    }
-
-    fn died(&mut self, number: u64, why: &str) -> Result<(), Fault> {
-        let Some(at) = self.workers.iter().position(|worker| worker.number == number) else { return Ok(()) };
-        let worker = self.workers.remove(at);
-        self.give_up_questions_to(number);
-        if matches!(worker.stage, Stage::Leaving { .. }) {
-            tracing::debug!(pid = worker.pid, why, "a worker that was leaving is gone");
-            return Ok(());
-        }
-        if self.phase == Phase::Starting {
-            return Err(Fault::Worker(why.to_owned()));
-        }
-        self.seed.restarts += 1;
-        let wait = self.deaths.died(worker.born.elapsed());
-        tracing::error!(pid = worker.pid, why, restarts = self.seed.restarts, ?wait, "the worker died");
-        if worker.stage == Stage::Serving {
-            self.give_up_pending("the worker died while it took the new config in");
-        }
-        if self.workers.iter().all(|other| matches!(other.stage, Stage::Leaving { .. })) {
-            if wait.is_zero() {
-                self.spawn();
-            } else {
-                self.respawn = Some(Instant::now() + wait);
-            }
-        }
-        Ok(())
-    }
-
-    /// Starts a worker; where that fails, tries again later.
-    pub(super) fn spawn(&mut self) {
-        self.respawn = None;
-        match self.new_worker() {
-            Ok(worker) => self.workers.push(worker),
-            Err(fault) => {
-                tracing::error!("a worker cannot be started: {}", Causes(&fault));
-                let wait = self.deaths.died(Duration::ZERO).max(Duration::from_secs(1));
-                self.respawn = Some(Instant::now() + wait);
-            }
-        }
-    }
-
-    fn new_worker(&mut self) -> Result<Worker, LinkFault> {
-        let shared = self.held.share()?;
-        let log = self.log.as_ref().map(File::try_clone).transpose()?;
-        let load = self.load_order(&self.served, shared, log)?;
-        let number = self.number();
-        let now = (Instant::now(), SystemTime::now());
-        let worker = Worker::start(number, self.program.same(), self.identity.as_ref(), now, self.events.clone())?;
-        let (order, with) = load;
-        worker.order(&Order::Begin(self.seed.clone()), Vec::new())?;
-        worker.order(&Order::Load(Load { number, ..order }), with)?;
-        Ok(worker)
-    }
-
-    /// The order to serve by this, without its number, and what goes along.
-    ///
-    /// # Errors
-    /// When the process may open no more files.
-    pub(super) fn load_order(
-        &self,
-        read: &Read,
-        shared: Shared,
-        log: Option<File>,
-    ) -> io::Result<(Load, Vec<OwnedFd>)> {
-        let Shared { addresses, admin, descriptors } = shared;
-        let load = Load {
-            number: 0,
-            config: self.path.clone().into(),
-            files: Arc::clone(read.record.index()),
-            sockets: addresses,
-            admin,
-            log: log.is_some(),
-        };
-        let mut with = vec![read.record.memory()?];
-        with.extend(descriptors);
-        with.extend(log.map(OwnedFd::from));
-        Ok((load, with))
-    }
-
-    /// To be called once a second: looks for workers that hang, or do not leave.
-    pub(super) fn look(&mut self) {
-        let now = Instant::now();
-        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
-        self.predecessors.iter().for_each(|predecessor| predecessor.look(now));
-        let mut hung = None;
-        for worker in &mut self.workers {
-            match worker.stage {
-                Stage::Leaving { until } if until <= now => worker.kill(),
-                Stage::Starting if worker.born + START_PATIENCE <= now => worker.kill(),
-                Stage::Leaving { .. } | Stage::Starting => {}
-                Stage::Serving => {
-                    if worker.hangs(elapsed) {
-                        hung = Some(worker.pid);
-                    }
-                }
-            }
-        }
-        self.give_up_late_questions(now);
-        self.tell_worker_of_vips();
-        if let Some(pid) = hung.filter(|_| !self.is_starting() && self.respawn.is_none() && !self.is_draining()) {
-            self.seed.restarts += 1;
-            tracing::error!(pid, restarts = self.seed.restarts, "the worker hangs, another one takes over");
-            self.give_up_pending("the worker hung while it took the new config in");
-            self.spawn();
-        }
-    }
-
     /// Whether a worker has ever served.
     pub(super) fn has_served(&self) -> bool {
         self.phase != Phase::Starting
-    }
-
-    /// When a worker last said that its threads come round.
-    pub(super) fn ticked_at(&self) -> Option<Instant> {
-        self.ticked
-    }
-
-    /// When the next worker is due, where one waits.
-    pub(super) fn respawn_at(&self) -> Option<Instant> {
-        self.respawn
-    }
-
-    /// The next worker is due.
-    pub(super) fn respawn(&mut self) {
-        self.respawn = None;
-        if !self.is_draining() {
-            self.spawn();
-        }
     }
 
     /// Gives the virtual addresses away, while all is served as ever, and drains then.
@@ -475,16 +284,6 @@ impl Guard {
         }
     }
 
-    /// The worker that serves, where there is one.
-    pub(super) fn serving(&self) -> Option<&Worker> {
-        self.workers.iter().find(|worker| worker.stage == Stage::Serving)
-    }
-
-    /// Whether a worker is on its way.
-    pub(super) fn is_starting(&self) -> bool {
-        self.workers.iter().any(|worker| worker.stage == Stage::Starting)
-    }
-
     /// A number that was not used before.
     pub(super) fn number(&mut self) -> u64 {
         self.last_number += 1;
@@ -495,12 +294,12 @@ impl Guard {
         self.phase == Phase::Draining
     }
 
-    fn grace(&self) -> Duration {
+    pub(super) fn grace(&self) -> Duration {
         self.served.config.process.shutdown_grace + AFTER_GRACE
     }
 
     /// The addresses that are listened on, for the log.
-    fn listening(&self) -> String {
+    pub(super) fn listening(&self) -> String {
         let listeners = self.served.config.listeners.iter();
         let addresses: Vec<String> = listeners
             .flat_map(|listener| listener.bind.iter().map(|bind| format!("{}={}", listener.name.value, bind.value)))

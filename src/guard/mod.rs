@@ -28,6 +28,7 @@ mod threads;
 mod upgrade;
 mod vips;
 pub mod watch;
+mod workers;
 
 use std::io;
 use std::path::Path;
@@ -61,6 +62,8 @@ const WAITING: usize = 64;
 /// process until now, and has left it what it had.
 #[must_use]
 pub fn run(path: &Path, adopt: bool) -> ExitCode {
+    // Until somebody listens; threads take none at all.
+    signals::leave_to_main_thread();
     let _limit = raise_limit();
     if let Err(error) = privileges::shed() {
         eprintln!("error: privileges that are not needed cannot be given up: {error}");
@@ -68,7 +71,8 @@ pub fn run(path: &Path, adopt: bool) -> ExitCode {
     }
     diagnostics::say(LevelFilter::INFO);
     migrate_requests();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = match runtime.enable_all().on_thread_start(signals::leave_to_main_thread).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: no event loop: {error}");
@@ -193,7 +197,6 @@ enum Fault {
 
 async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let system = |what| move |source| Fault::System { what, source };
-    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
     let right = if adopt { Right::inherit()? } else { Right::claim(path)? };
     let instance = Arc::clone(&right.instance);
     let mut watch = Watch::start().map_err(system("the config cannot be watched"))?;
@@ -201,6 +204,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let (tell, mut events) = mpsc::channel(WAITING);
 
     let mut guard = Guard::start(path, &watch, right, tell).await?;
+    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
     tokio::task::spawn(async move {
         if let Err(error) = instance.hear(ask).await {
             tracing::error!(%error, "the control socket has failed");
@@ -210,7 +214,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !guard.is_over() {
-        let respawn = guard.respawn_at();
+        let (respawn, drain) = (guard.respawn_at(), guard.vips.drain_at());
         tokio::select! {
             signal = signals.next() => guard.signal(signal),
             () = watch.changed() => guard.want_reload(None),
@@ -218,9 +222,15 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
             Some(event) = events.recv() => guard.happened(event)?,
             _ = looks.tick() => guard.look(),
             () = until(respawn) => guard.respawn(),
+            () = until(drain) => guard.vips.drain(),
         }
         guard.reload_if_wanted(&watch);
         guard.tell_vips(Instant::now());
+        if let Some(asker) = guard.exchanges() {
+            // It comes back where it fails.
+            let _held = signals.pass_on().await;
+            guard.exchange(asker);
+        }
     }
     Ok(())
 }

@@ -124,7 +124,7 @@ impl Guard {
         let Offer { read, bound, log } = offer;
         self.held.take(&read.config, bound);
         app::say(read.config.log.level);
-        if let Err(fault) = self.vips.run(&read.config, Vec::new()) {
+        if let Err(fault) = self.vips.run(&read.config) {
             tracing::error!("the virtual addresses stay as they were: {}", fault.message);
         }
         self.served = read;

@@ -26,14 +26,16 @@ use super::life::Guard;
 use super::offer::{Read, open_log, threads};
 use super::privileges;
 use super::sockets::Held;
+use super::vips::{LeftVips, Vips};
 use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
 use crate::diagnostic::{Causes, Faults};
 use crate::telemetry::diagnostics;
+use crate::vrrp::host;
 
 /// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
 /// every change of it, or of [`Seed`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Whether this program can take over from one that leaves an estate of this form.
 ///
@@ -62,10 +64,7 @@ struct Estate {
     socket: OsString,
     /// The numbers of workers in the system.
     workers: Vec<u32>,
-    /// Instances of VRRP that were active.
-    active: Vec<String>,
-    /// The operator wants this host to take no part in VRRP.
-    drained: bool,
+    vips: LeftVips,
 }
 
 /// What a guard starts with: the right to run a config, and what the program before has left.
@@ -76,10 +75,8 @@ pub(super) struct Right {
     pub(super) seed: Seed,
     /// Workers, and the ends of their sockets.
     pub(super) workers: Vec<(u32, OwnedFd)>,
-    /// Instances of VRRP that were active.
-    pub(super) active: Vec<String>,
-    /// The operator wants this host to take no part in VRRP.
-    pub(super) drained: bool,
+    /// The instances of VRRP, which go on already.
+    pub(super) vips: Vips,
 }
 
 /// Why the program was not exchanged.
@@ -114,14 +111,7 @@ impl Right {
     /// Claims it, with nothing left by anybody.
     pub(super) fn claim(config: &Path) -> Result<Self, InstanceFault> {
         let instance = Arc::new(Instance::claim(config)?);
-        Ok(Self {
-            instance,
-            held: Held::default(),
-            seed: Seed::default(),
-            workers: Vec::new(),
-            active: Vec::new(),
-            drained: false,
-        })
+        Ok(Self { instance, held: Held::default(), seed: Seed::default(), workers: Vec::new(), vips: Vips::default() })
     }
 
     /// Takes what the program before has left in the standard input.
@@ -134,6 +124,8 @@ impl Right {
         written.rewind()?;
         written.read_to_end(&mut bytes)?;
         let estate: Estate = postcard::from_bytes(&bytes)?;
+        // Before anything else: the other hosts wait for an advert.
+        let vips = Vips::resume(estate.vips);
         let instance = Arc::new(Instance::adopt(next()?, next()?, estate.socket.into()));
         let mut held = Held::default();
         for (address, count) in estate.sockets {
@@ -144,7 +136,7 @@ impl Right {
             held.adopt_admin(address, next()?.into());
         }
         let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
-        Ok(Self { instance, held, seed: estate.seed, workers, active: estate.active, drained: estate.drained })
+        Ok(Self { instance, held, seed: estate.seed, workers, vips })
     }
 }
 
@@ -178,12 +170,21 @@ impl Guard {
         if self.pending.is_some() || self.is_draining() {
             return refuse(asker, &UpgradeFault::Busy("a reload or an end is under way"));
         }
-        // Where it goes well nothing comes back, and who asked sees its connection end.
-        let fault = match checked.and_then(|()| self.rehearse()) {
-            Ok(()) => self.exchange(),
-            Err(fault) => fault,
-        };
-        refuse(asker, &fault);
+        match checked.and_then(|()| self.rehearse()) {
+            Ok(()) => self.exchanging = Some(asker),
+            Err(fault) => refuse(asker, &fault),
+        }
+    }
+
+    /// Whether the program is to be exchanged now, and who wants it.
+    pub(super) fn exchanges(&mut self) -> Option<Option<Asked>> {
+        self.exchanging.take()
+    }
+
+    /// Becomes the new binary. Signals must be held. Where it goes well nothing comes back, and who asked
+    /// sees its connection end.
+    pub(super) fn exchange(&self, asker: Option<Asked>) {
+        refuse(asker, &self.become_new());
     }
 
     /// Does what a start does with the config as it lies there: what fails then ends the guard.
@@ -200,7 +201,7 @@ impl Guard {
     }
 
     /// Becomes the new binary; what comes back is why not.
-    fn exchange(&self) -> UpgradeFault {
+    fn become_new(&self) -> UpgradeFault {
         let left = match self.leave() {
             Ok(left) => left,
             Err(fault) => return fault,
@@ -209,6 +210,8 @@ impl Guard {
             return io::Error::from(error).into();
         }
         diagnostics::finish(LAST_WORDS);
+        // A thread that starts one has its signals open for as long.
+        let _none_starts = host::hold_programs();
         let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
         if let Ok(null) = File::open("/dev/null") {
@@ -237,8 +240,7 @@ impl Guard {
             admin,
             socket: socket.into(),
             workers,
-            active: self.vips.active(),
-            drained: self.vips.is_drained(),
+            vips: self.vips.leave(&self.served.config),
         };
         let mut memory = File::from(memfd_create("haechi", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         memory.write_all(&postcard::to_stdvec(&estate)?)?;
@@ -276,7 +278,30 @@ mod tests {
     use xxhash_rust::xxh3::xxh3_64;
 
     use super::*;
+    use crate::config;
     use crate::control::{Health, KnownCertificate, TicketKey, Verdict};
+    use crate::diagnostic::SourceFile;
+    use crate::vrrp::host::Left;
+
+    /// An instance with all that one can have.
+    fn written() -> config::Vrrp {
+        let text = r#"
+            [listener.http]
+            bind = ["127.0.0.1:80"]
+            [upstream.was]
+            servers = ["127.0.0.1:1"]
+            [vrrp.front]
+            interface = "eth0"
+            virtual_router_id = 51
+            addresses = ["192.0.2.100/24"]
+            peers = ["192.0.2.2"]
+            auth_hmac = { keys = [{ id = 1, secret = "a secret that both of the hosts know" }] }
+            track = { upstreams = { was = 1 }, interfaces = ["eth1"], listeners = ["http"], exec = [{ command = ["/bin/true"] }] }
+            hooks = { command = ["/bin/true", "now"], post = "http://192.0.2.3/", user = "ops" }
+        "#;
+        let config = config::parse(vec![SourceFile::new("haechi.toml", text)]);
+        config.unwrap_or_else(|faults| panic!("{faults}")).vrrp.remove(0)
+    }
 
     /// Whoever comes here because of a change of the form counts `FORMAT` up with it.
     #[test]
@@ -299,6 +324,7 @@ mod tests {
             not_after: 6,
             is_rsa: true,
         };
+        let left = Left { name: "front".into(), active: true, peer: Some(at.ip()) };
         let estate = Estate {
             format: FORMAT,
             seed: Seed {
@@ -314,10 +340,14 @@ mod tests {
             admin: Some(at),
             socket: "/run/haechi/1.sock".into(),
             workers: vec![9],
-            active: vec!["front".into()],
-            drained: true,
+            vips: LeftVips {
+                written: vec![written()],
+                user: Some("haechi".into()),
+                instances: vec![left],
+                drained: true,
+            },
         };
-        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (1, 11_908_630_702_282_656_285));
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (2, 0));
     }
 
     #[test]

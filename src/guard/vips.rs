@@ -5,20 +5,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::child::{Event, Stage, What};
 use super::life::Guard;
 use super::offer::Read;
-use crate::config::{Config, Upstream};
+use super::signals;
+use crate::config::{self, Config, Upstream};
 use crate::control::{Health, Order};
 use crate::diagnostic::{Causes, Diagnostic};
 use crate::telemetry::exposition::Page;
-use crate::vrrp::host::{self, Facts, Host, ListenerFact, Status, UpstreamFact};
-use crate::vrrp::plan::plans;
+use crate::vrrp::NetworkError;
+use crate::vrrp::host::{self, Facts, Host, Left, ListenerFact, Status, UpstreamFact};
+use crate::vrrp::plan::{Plan, plans};
 
 /// Beyond the wind-down of keep-alives: how long handing over and hooks may take.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(20);
+/// The same where it is to be done at once.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// The instances of VRRP, where the config has any.
 #[derive(Debug, Default)]
@@ -31,6 +36,20 @@ pub(super) struct Vips {
     leaving: bool,
     /// The operator wants this host to take no part.
     drained: bool,
+    /// When it is to give its addresses away for that: keep-alive connections are wound down first.
+    drain_at: Option<Instant>,
+}
+
+/// What a guard leaves of its instances to the program after it: enough to go on before it has read anything.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct LeftVips {
+    pub(super) written: Vec<config::Vrrp>,
+    /// Whom programs run as.
+    pub(super) user: Option<String>,
+    /// Those that take part.
+    pub(super) instances: Vec<Left>,
+    /// The operator wants this host to take no part.
+    pub(super) drained: bool,
 }
 
 /// What of the instances cannot run.
@@ -59,12 +78,26 @@ pub(super) fn release(path: &Path) -> Result<Vec<String>, String> {
 }
 
 impl Vips {
-    /// Runs the instances of a config; those that run already stay what they are. `resumed` names those
-    /// that were active in the program that this one replaces.
+    /// Goes on with the instances of the program before, by what was written for that one.
+    pub(super) fn resume(left: LeftVips) -> Self {
+        let LeftVips { written, user, instances, drained } = left;
+        let mut vips = Self { drained, ..Self::default() };
+        if !written.is_empty() {
+            let resumed = plans(&written, user.as_deref())
+                .map_err(|why| Causes(&why).to_string())
+                .and_then(|plans| vips.start(plans, instances).map_err(|why| Causes(&why).to_string()));
+            if let Err(why) = resumed {
+                tracing::error!("the virtual addresses are not held until the config is read: {why}");
+            }
+        }
+        vips
+    }
+
+    /// Runs the instances of a config; those that run already stay what they are.
     ///
     /// # Errors
     /// Where the first instance is written, and why none can run.
-    pub(super) fn run(&mut self, config: &Config, resumed: Vec<String>) -> Result<(), Diagnostic> {
+    pub(super) fn run(&mut self, config: &Config) -> Result<(), Diagnostic> {
         let Some(first) = config.vrrp.first() else {
             if let Some(host) = &self.host {
                 let _ = host.reconfigure(Vec::new());
@@ -76,15 +109,30 @@ impl Vips {
         let plans = plans(&config.vrrp, user).map_err(|why| fault(&why))?;
         match &self.host {
             Some(host) => host.reconfigure(plans).map_err(|why| fault(&why))?,
-            None => {
-                let host = self.host.insert(Host::start(plans, resumed).map_err(|why| fault(&why))?);
-                if self.drained {
-                    let _ = host.drain();
-                }
-            }
+            None => self.start(plans, Vec::new()).map_err(|why| fault(&why))?,
         }
         self.told = None;
         Ok(())
+    }
+
+    fn start(&mut self, plans: Vec<Plan>, left: Vec<Left>) -> Result<(), NetworkError> {
+        // Its threads take no signals.
+        let _held = signals::hold();
+        let host = self.host.insert(Host::start(plans, left)?);
+        if self.drained {
+            let _ = host.drain();
+        }
+        Ok(())
+    }
+
+    /// What the program after this one goes on with.
+    pub(super) fn leave(&self, config: &Config) -> LeftVips {
+        LeftVips {
+            written: config.vrrp.clone(),
+            user: config.process.user.as_ref().map(|user| user.value.clone()),
+            instances: self.status().unwrap_or_default().left(),
+            drained: self.drained,
+        }
     }
 
     /// How the instances are; `None` where there are none.
@@ -101,26 +149,25 @@ impl Vips {
         page.into_text()
     }
 
-    /// Which instances are active.
-    pub(super) fn active(&self) -> Vec<String> {
-        let instances = self.status().unwrap_or_default().instances;
-        instances.into_iter().filter(|instance| instance.state == "active").map(|instance| instance.name).collect()
+    /// Whether an instance is active.
+    fn is_active(&self) -> bool {
+        self.status().unwrap_or_default().instances.iter().any(|instance| instance.state == "active")
     }
 
-    /// Whether the operator wants this host to take no part.
-    pub(super) fn is_drained(&self) -> bool {
-        self.drained
+    /// When the addresses are to be given away, where the operator wants it and connections are wound down.
+    pub(super) fn drain_at(&self) -> Option<Instant> {
+        self.drain_at
     }
 
-    /// Gives the addresses away and takes no part any more, or takes part again.
-    pub(super) fn take_part(&mut self, takes_part: bool) {
-        self.drained = !takes_part;
+    /// Gives the addresses away and takes no part any more.
+    pub(super) fn drain(&mut self) {
+        self.drain_at = None;
         if let Some(host) = &self.host {
-            let _ = if takes_part { host.undrain() } else { host.drain() };
+            let _ = host.drain();
         }
     }
 
-    /// Keep-alives are not wound down any longer.
+    /// Nobody is waited for any longer.
     pub(super) fn hurry(&self) {
         self.hurry.notify_one();
     }
@@ -191,26 +238,65 @@ impl Guard {
         }
     }
 
+    /// Takes this host out by the operator's wish: keep-alive connections are wound down first, while all is
+    /// served, where it has an address to give away.
+    pub(super) fn drain_vips(&mut self, now: Instant) {
+        self.vips.drained = true;
+        if !self.vips.is_active() {
+            return self.vips.drain();
+        }
+        if self.vips.drain_at.is_none() {
+            self.each_serving(&Order::WindDown);
+            self.vips.drain_at = Some(now + self.served.config.process.handover_grace);
+        }
+    }
+
+    /// Takes part again.
+    pub(super) fn undrain_vips(&mut self) {
+        self.vips.drained = false;
+        self.vips.drain_at = None;
+        self.each_serving(&Order::KeepAlive);
+        if let Some(host) = &self.vips.host {
+            let _ = host.undrain();
+        }
+    }
+
+    fn each_serving(&self, order: &Order) {
+        for worker in self.workers.iter().filter(|worker| worker.stage == Stage::Serving) {
+            let _ = worker.order(order, Vec::new());
+        }
+    }
+
     /// Gives the addresses away: keep-alive connections are wound down first, while all is served, and
     /// then [`What::Released`] is told. False where there is nothing to give away.
     pub(super) fn give_vips_away(&mut self) -> bool {
-        let is_active = !self.vips.active().is_empty();
+        let is_active = self.vips.is_active();
         let Some(host) = self.vips.host.take() else { return false };
         let grace = if is_active { self.served.config.process.handover_grace } else { Duration::ZERO };
         if is_active {
-            for worker in self.workers.iter().filter(|worker| worker.stage == Stage::Serving) {
-                let _ = worker.order(&Order::WindDown, Vec::new());
-            }
+            self.each_serving(&Order::WindDown);
         }
         self.vips.leaving = true;
         let (events, hurry) = (self.events.clone(), Arc::clone(&self.vips.hurry));
         tokio::task::spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(grace) => {}
-                () = hurry.notified() => {}
-            }
-            let released = tokio::task::spawn_blocking(move || host.stop(RELEASE_PATIENCE)).await;
-            if !released.unwrap_or_default() {
+            let is_hurried = tokio::select! {
+                () = tokio::time::sleep(grace) => false,
+                () = hurry.notified() => true,
+            };
+            let at_once = host.hurry();
+            let mut released = tokio::task::spawn_blocking(move || host.stop(RELEASE_PATIENCE));
+            let hurried = async {
+                if !is_hurried {
+                    hurry.notified().await;
+                }
+                let _ = at_once.now();
+                tokio::time::sleep(AT_ONCE).await;
+            };
+            let is_released = tokio::select! {
+                released = &mut released => released.unwrap_or_default(),
+                () = hurried => false,
+            };
+            if !is_released {
                 tracing::warn!("not all virtual addresses were given away in time");
             }
             let _ = events.send(Event { worker: 0, what: What::Released }).await;

@@ -119,6 +119,11 @@ impl Worker {
         self.draining.set(true);
     }
 
+    /// From now on connections are kept again, but for those that were told otherwise.
+    pub fn keep_alive(&self) {
+        self.draining.set(false);
+    }
+
     /// Ends the connections that rest, and from now on those that come to rest.
     pub fn end_idle(&self) {
         self.restless.set(true);

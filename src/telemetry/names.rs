@@ -113,14 +113,14 @@ table! {
     SERVER_FIRST_BYTE: Histogram "haechi_server_first_byte_seconds" ["upstream", "server"] "How long the server took to the first byte of its response.";
 
     // VRRP.
-    VRRP_STATE: Gauge "haechi_vrrp_state" ["instance", "state"] "1 for the state that the instance is in, 0 for the others.";
-    VRRP_PRIORITY: Gauge "haechi_vrrp_priority" ["instance"] "The priority that adverts say: the written one, less what tracking takes.";
-    VRRP_TRANSITIONS: Counter "haechi_vrrp_transitions_total" ["instance", "state", "reason"] "Changes to a state, by reason.";
-    VRRP_SENT: Counter "haechi_vrrp_adverts_sent_total" ["instance"] "Adverts sent; one to many peers counts once.";
-    VRRP_SEND_FAILURES: Counter "haechi_vrrp_send_failures_total" ["instance"] "Adverts that the system did not send.";
-    VRRP_RECEIVED: Counter "haechi_vrrp_adverts_received_total" ["instance"] "Adverts received and believed.";
-    VRRP_REFUSED: Counter "haechi_vrrp_adverts_refused_total" ["instance", "reason"] "Adverts received and refused, by reason.";
-    VRRP_BOTH_ACTIVE: Counter "haechi_vrrp_both_active_seconds_total" ["instance"] "Seconds in which another active host was heard while this one was active.";
+    VRRP_STATE: Gauge "haechi_vrrp_state" ["vrrp", "state"] "1 for the state that the instance is in, 0 for the others.";
+    VRRP_PRIORITY: Gauge "haechi_vrrp_priority" ["vrrp"] "The priority that adverts say: the written one, less what tracking takes.";
+    VRRP_TRANSITIONS: Counter "haechi_vrrp_transitions_total" ["vrrp", "state", "reason"] "Changes to a state, by reason.";
+    VRRP_SENT: Counter "haechi_vrrp_adverts_sent_total" ["vrrp"] "Adverts sent; one to many peers counts once.";
+    VRRP_SEND_FAILURES: Counter "haechi_vrrp_send_failures_total" ["vrrp"] "Adverts that the system did not send.";
+    VRRP_RECEIVED: Counter "haechi_vrrp_adverts_received_total" ["vrrp"] "Adverts received and believed.";
+    VRRP_REFUSED: Counter "haechi_vrrp_adverts_refused_total" ["vrrp", "reason"] "Adverts received and refused, by reason.";
+    VRRP_BOTH_ACTIVE: Counter "haechi_vrrp_both_active_seconds_total" ["vrrp"] "Seconds in which another active host was heard while this one was active.";
     VRRP_LATENESS: Histogram "haechi_vrrp_timer_lateness_seconds" [] "How late timers of VRRP were handled.";
     VRRP_NOTES_DROPPED: Counter "haechi_vrrp_notes_dropped_total" [] "Lines and changes of VRRP that found no room in the queue to the log and the hooks.";
 }

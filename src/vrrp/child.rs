@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::User;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -52,7 +54,7 @@ pub(super) fn run(
     command.envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     become_user(&mut command, program)?;
-    let mut child = command.spawn().map_err(ChildError::Start)?;
+    let mut child = start(&mut command).map_err(ChildError::Start)?;
     if let Some(mut pipe) = child.stdin.take() {
         // A pipe takes more than this without being read. Who does not want to read need not.
         let _ = pipe.write_all(said);
@@ -63,6 +65,26 @@ pub(super) fn run(
         Some(status) => Err(ChildError::Failed(status)),
         None => Err(ChildError::TimedOut(timeout)),
     }
+}
+
+/// Held while a thread starts a program.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// As long as it is there no program starts, so that no thread takes a signal.
+pub(super) fn hold() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program begins with all signals open, whatever is blocked here: it has them from the thread that
+/// starts it.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let _alone = hold();
+    let before = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let child = command.spawn();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    child
 }
 
 fn become_user(command: &mut Command, program: &Program) -> Result<(), ChildError> {
@@ -129,6 +151,28 @@ mod tests {
     fn a_program_gets_its_words_and_nothing_of_our_environment() {
         let script = r#"[ "$HAECHI_STATE" = active ] && [ "$(cat)" = words ] && [ -z "$CARGO_MANIFEST_DIR" ]"#;
         assert!(run(&shell(script), &[("HAECHI_STATE", "active")], b"words", LONG).is_ok());
+    }
+
+    #[test]
+    fn a_program_runs_as_the_user_that_is_named() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("SKIPPED: only root can run a program as another user");
+        }
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        let script = format!("[ \"$(id -u) $(id -g) $(id -G)\" = \"{0} {1} {1}\" ]", nobody.uid, nobody.gid);
+        let ran = run(&Program { user: Some("nobody".into()), ..shell(&script) }, &[], b"", LONG);
+        assert!(ran.is_ok(), "{ran:?}");
+        assert!(run(&shell(&script), &[], b"", LONG).is_err(), "else it runs as this process");
+    }
+
+    #[test]
+    fn a_program_has_its_signals_open_whatever_is_blocked_here() {
+        let blocked = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).unwrap();
+        let ran = run(&shell("grep -q '^SigBlk:.0*$' /proc/self/status"), &[], b"", LONG);
+        let after = SigSet::thread_get_mask().unwrap();
+        blocked.thread_set_mask().unwrap();
+        assert!(ran.is_ok(), "{ran:?}");
+        assert!(after.contains(nix::sys::signal::Signal::SIGTERM), "here they are blocked as before");
     }
 
     #[test]

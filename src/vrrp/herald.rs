@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::SystemTime;
 
 use ipnet::IpNet;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use tracing::Level;
 
 use super::NetworkError;
@@ -103,12 +104,23 @@ impl Notes {
 
 /// Says all that comes, until nobody has anything to say; then hooks end what they began.
 pub(super) fn run(notes: &Receiver<Note>, reports: &Sender<Checked>) {
+    give_no_privilege_on();
     let mut herald = Herald { hooks: Vec::new(), checks: Vec::new() };
     for note in notes {
         herald.take(note, reports);
     }
     drop(herald.checks);
     herald.hooks.into_iter().for_each(Hooks::finish);
+}
+
+/// What this thread starts, threads and their programs, inherits no capability: who starts haechi as an
+/// ordinary user with ambient ones means them for haechi.
+fn give_no_privilege_on() {
+    let kept = capabilities(None).map(|has| CapabilitySets { inheritable: CapabilitySet::empty(), ..has });
+    // What is not inheritable cannot be ambient: the kernel drops it there, too (capabilities(7)).
+    if let Err(error) = kept.and_then(|kept| set_capabilities(None, kept)) {
+        tracing::warn!(error = %io::Error::from(error), "programs of VRRP may inherit capabilities");
+    }
 }
 
 struct Herald {
@@ -196,5 +208,44 @@ impl Trouble {
                 tracing::error!(%instance, %error, "the thread that adds addresses does not keep up");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::thread::configure_capability_in_ambient_set;
+
+    use super::*;
+
+    /// What a program that this thread starts may inherit, and what it has by the mere start.
+    fn inherited() -> Vec<String> {
+        let status = Command::new("cat").arg("/proc/self/status").output().unwrap();
+        let status = String::from_utf8(status.stdout).unwrap();
+        let sets = status.lines().filter(|line| line.starts_with("CapInh") || line.starts_with("CapAmb"));
+        sets.map(|line| line.split_whitespace().last().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn programs_inherit_no_capability() {
+        // Privileges are the thread's own, and this one ends with the test.
+        let given = std::thread::spawn(|| {
+            let has = capabilities(None).unwrap();
+            let raw = CapabilitySet::NET_RAW;
+            let given = set_capabilities(None, CapabilitySets { inheritable: raw, ..has })
+                .and_then(|()| configure_capability_in_ambient_set(raw, true));
+            if given.is_err() {
+                return None;
+            }
+            let before = inherited();
+            give_no_privilege_on();
+            Some((before, inherited()))
+        });
+        let Some((before, after)) = given.join().unwrap() else {
+            return eprintln!("SKIPPED: only who has a capability can pass it on");
+        };
+        assert_eq!(before, ["0000000000002000", "0000000000002000"]);
+        assert_eq!(after, ["0000000000000000", "0000000000000000"]);
     }
 }

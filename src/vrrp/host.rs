@@ -14,6 +14,7 @@
 mod facts;
 mod home;
 mod instance;
+mod lineup;
 mod link;
 mod speaker;
 mod status;
@@ -22,6 +23,7 @@ mod team;
 mod world;
 
 use std::io;
+use std::sync::MutexGuard;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use ipnet::IpNet;
 use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 use super::NetworkError;
+use super::child;
 use super::herald::{self, MOST_NOTES, Note, Notes, Outside};
 use super::mailbox::{Sender, mailbox};
 use super::network::{self, Network};
@@ -38,7 +41,7 @@ use crate::telemetry::exposition::Page;
 pub use facts::{Facts, ListenerFact, UpstreamFact};
 use speaker::{Ears, Order, Speaker};
 use status::Survey;
-pub use status::{Counts, InstanceStatus, PeerStatus, RefusedStatus, Status, Transition};
+pub use status::{Counts, InstanceStatus, Left, PeerStatus, RefusedStatus, Status, Transition};
 use world::World;
 
 /// The instances of this host.
@@ -52,6 +55,20 @@ pub struct Host {
     /// Closed when the thread has ended.
     speaks: Receiver<()>,
     heralds: Receiver<()>,
+}
+
+/// A word with a host that stops: it is not to wait for anybody.
+#[derive(Clone, Debug)]
+pub struct Hurry(Sender<Order>);
+
+impl Hurry {
+    /// Has it say farewell and release its addresses now, whether another host is there or not.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub fn now(&self) -> Result<(), Gone> {
+        self.0.send(Order::StopNow).map_err(|_| Gone)
+    }
 }
 
 /// The VRRP thread has ended, or does not answer.
@@ -69,12 +86,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REAL_TIME_PRIORITY: u8 = 50;
 
 impl Host {
-    /// Starts the threads, in the network namespace of the caller. `resumed` names the instances that
-    /// were active in the program that this one replaces: they go on without a pause.
+    /// Starts the threads, in the network namespace of the caller. What the program that this one replaces
+    /// has `left` goes on without a pause; others begin when they know how the services of this host are.
     ///
     /// # Errors
     /// Where there can be no thread or no socket.
-    pub fn start(plans: Vec<Plan>, resumed: Vec<String>) -> Result<Self, NetworkError> {
+    pub fn start(plans: Vec<Plan>, left: Vec<Left>) -> Result<Self, NetworkError> {
         let no_thread = |source: io::Error| NetworkError::Thread("VRRP", source);
         let (network, reports) = Network::start()?;
         let (orders, ordered) = mailbox(MOST_ORDERS).map_err(no_thread)?;
@@ -98,7 +115,7 @@ impl Host {
             .spawn(move || {
                 let _speaking = speaking;
                 notes.put(Note::RealTime(run_before_others()));
-                Speaker::new(World::new(network, notes), plans, resumed).run(&ears);
+                Speaker::new(World::new(network, notes), plans, left).run(&ears);
             })
             .map_err(no_thread)?;
         Ok(host)
@@ -163,6 +180,12 @@ impl Host {
         Ok(())
     }
 
+    /// What can be said to a host that stops.
+    #[must_use]
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.orders.clone())
+    }
+
     /// Hands over, releases all addresses, and waits until that is done; then until hooks have told it.
     /// Whether it was done within `patience`, all together.
     #[must_use]
@@ -191,6 +214,12 @@ impl Host {
         let gone = |_| NetworkError::Thread("VRRP's log", io::ErrorKind::BrokenPipe.into());
         self.notes.send(note).map_err(gone)
     }
+}
+
+/// As long as it is there no hook and no check starts: where threads take no signals, one that starts a
+/// program does for a moment.
+pub fn hold_programs() -> MutexGuard<'static, ()> {
+    child::hold()
 }
 
 /// Takes the addresses of these instances away, by hand, where an earlier process has left them; for

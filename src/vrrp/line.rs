@@ -20,7 +20,7 @@ pub(super) fn line(event: &Event) -> (Level, String) {
         Event::Mismatch { source, mismatch } => {
             (Level::WARN, format!("{mismatch} (adverts from {source}): {}", mismatch.hint()))
         }
-        Event::Unheard { policy, refusal } => (Level::ERROR, unheard(policy, refusal)),
+        Event::Unheard { policy, known, refusal } => (Level::ERROR, unheard(policy, known, refusal)),
         Event::Rival { source } => {
             let line = format!("{source} is active too: both hosts hold the addresses until one yields");
             (Level::ERROR, line)
@@ -95,7 +95,7 @@ fn leaving(fault: Option<Fault>) -> String {
     format!("tells others to take over and serves until one does: {why}")
 }
 
-fn unheard(policy: OnPartition, refusal: Option<Refusal>) -> String {
+fn unheard(policy: OnPartition, known: bool, refusal: Option<Refusal>) -> String {
     let cause = match refusal {
         Some(refusal) => format!("its adverts are refused: {refusal}; {}", refusal.hint()),
         None => {
@@ -103,9 +103,14 @@ fn unheard(policy: OnPartition, refusal: Option<Refusal>) -> String {
                 .to_owned()
         }
     };
-    let follows = match policy {
-        OnPartition::Serve => "takes the addresses too (`on_partition = \"serve\"`)",
-        OnPartition::Stop => "does not take the addresses for three down intervals (`on_partition = \"stop\"`)",
+    let follows = match (policy, known) {
+        (OnPartition::Serve, _) => "takes the addresses too (`on_partition = \"serve\"`)",
+        (OnPartition::Stop, true) => {
+            "does not take the addresses as long as that one serves (`on_partition = \"stop\"`)"
+        }
+        (OnPartition::Stop, false) => {
+            "has not heard of it before and does not take the addresses for three down intervals (`on_partition = \"stop\"`)"
+        }
     };
     format!("another host serves the addresses and {cause}. This host {follows}")
 }
@@ -125,9 +130,11 @@ mod tests {
             said(Event::Refused { source, refusal: Refusal::Secret }),
             "advert from 192.168.0.11 refused: its password is another; set `auth_pass` to the same on both hosts; its first 8 bytes count"
         );
-        let lost = said(Event::Unheard { policy: OnPartition::Stop, refusal: None });
-        assert!(lost.contains("let protocol 112 through") && lost.ends_with("(`on_partition = \"stop\"`)"), "{lost}");
-        let refused = said(Event::Unheard { policy: OnPartition::Serve, refusal: Some(Refusal::Secret) });
+        let lost = |known| said(Event::Unheard { policy: OnPartition::Stop, known, refusal: None });
+        assert!(lost(true).contains("let protocol 112 through"), "{}", lost(true));
+        assert!(lost(true).ends_with("as long as that one serves (`on_partition = \"stop\"`)"), "{}", lost(true));
+        assert!(lost(false).contains("for three down intervals"), "{}", lost(false));
+        let refused = said(Event::Unheard { policy: OnPartition::Serve, known: true, refusal: Some(Refusal::Secret) });
         assert!(refused.contains("set `auth_pass`") && refused.contains("takes the addresses too"), "{refused}");
         let late = said(Event::Late { by: Duration::from_millis(120) });
         assert!(late.starts_with("this host was held up for 120 ms"), "{late}");

@@ -108,7 +108,10 @@ pub enum Probed {
     /// One answers by ARP or NDP, but refuses connections: its kernel lives, its daemon does not.
     Answers,
     /// One answers and takes connections: it serves, and its adverts do not come through.
-    Accepts,
+    Accepts {
+        /// It is a host whose adverts we have believed, or one that the config names.
+        known: bool,
+    },
 }
 
 /// What an instance has counted since it began.
@@ -248,6 +251,18 @@ impl Machine {
     pub fn stop(&mut self, now: Instant) {
         self.stopped = true;
         self.reconsider(now);
+    }
+
+    /// The same at once, whether another host is there or not.
+    pub fn stop_now(&mut self, now: Instant) {
+        self.stopped = true;
+        if matches!(self.stage, Stage::Active(_)) && self.source.is_some() {
+            self.say_farewell();
+            self.outputs.push_back(Output::Release);
+            self.fail(Fault::Stopped);
+        } else {
+            self.reconsider(now);
+        }
     }
 
     /// Goes by other settings from here on, without leaving its state.

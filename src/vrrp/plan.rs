@@ -28,6 +28,8 @@ pub struct Plan {
     pub(super) interface: Arc<str>,
     pub(super) family: Family,
     pub(super) membership: Membership,
+    /// The other hosts, where adverts are unicast.
+    pub(super) peers: Arc<[IpAddr]>,
     /// Peers beyond the link: adverts come from an address that they can answer to.
     pub(super) routed: bool,
     pub(super) virtual_mac: bool,
@@ -150,6 +152,11 @@ impl Plan {
             || self.interface == other.interface && (same_router || self.addresses.iter().any(shares))
     }
 
+    /// The hosts that are no strangers: those that are named, else the one whose advert was believed last.
+    pub(super) fn known_hosts(&self, last: Option<IpAddr>) -> Vec<IpAddr> {
+        if self.peers.is_empty() { last.into_iter().collect() } else { self.peers.to_vec() }
+    }
+
     /// The address that a probe asks for: one that listeners are bound to.
     pub(super) fn probed(&self) -> Option<IpAddr> {
         let is_global = |address: &IpAddr| !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -169,6 +176,7 @@ fn plan(written: &config::Vrrp, user: Option<&str>) -> Result<Plan, Unfit> {
     let peers: Vec<IpAddr> = written.peers.iter().map(|peer| peer.value).collect();
     let membership = if peers.is_empty() { Membership::Joined } else { Membership::None };
     let routed = peers.iter().any(|peer| !matches!(peer, IpAddr::V6(v6) if v6.is_unicast_link_local()));
+    let known: Arc<[IpAddr]> = peers.as_slice().into();
     let vrid = written.virtual_router_id.value;
     let (preempt, preempt_delay) = match written.preempt {
         config::Preempt::Never => (false, Duration::ZERO),
@@ -208,6 +216,7 @@ fn plan(written: &config::Vrrp, user: Option<&str>) -> Result<Plan, Unfit> {
         interface: written.interface.value.as_str().into(),
         family,
         membership,
+        peers: known,
         routed,
         virtual_mac: written.virtual_mac,
         group: written.group.as_ref().map(|group| group.value.as_str().into()),

@@ -26,9 +26,24 @@ pub struct Question {
     pub address: IpAddr,
     /// Ports on which a host that serves takes TCP connections; the first [`MOST_PORTS`] are tried.
     pub ports: Vec<u16>,
+    /// Whom we know.
+    pub known: Known,
     /// When the answer must be there.
     pub deadline: Instant,
 }
+
+/// How a host that is known is told from a stranger: by where frames to it go. No proof: whoever speaks for
+/// others' addresses is taken for them.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Addresses of its own; the first [`MOST_KNOWN`] are asked for.
+    pub addresses: Vec<IpAddr>,
+    /// The MAC of the virtual router.
+    pub mac: Option<Mac>,
+}
+
+/// How many hosts are told from strangers.
+pub const MOST_KNOWN: usize = 8;
 
 /// How many ports of the address are tried.
 pub const MOST_PORTS: usize = 8;
@@ -41,7 +56,12 @@ pub enum Presence {
     /// A host has it, and refuses connections on every port: its daemon is dead.
     Refuses(Mac),
     /// A host has it, and takes a connection: it serves.
-    Accepts(Mac),
+    Accepts {
+        /// Where it is.
+        mac: Mac,
+        /// Whether it is one that is known.
+        known: bool,
+    },
     /// A host has it; it neither took nor refused connections in time, or no port is known.
     Unclear(Mac),
 }
@@ -53,45 +73,103 @@ pub enum Presence {
 pub fn probe(question: &Question) -> Result<Presence, NetworkError> {
     let interface = &question.interface;
     let socket = FrameSocket::for_questions(interface, Family::of(question.address))?;
-    let Some(owner) = find_owner(&socket, question)? else { return Ok(Presence::Nobody) };
+    let Some(Owner { mac, known }) = find_owner(&socket, question)? else { return Ok(Presence::Nobody) };
     let verdict = try_ports(question).map_err(NetworkError::on(&interface.name, "no connection tried"))?;
     Ok(match verdict {
-        Verdict::Accepts => Presence::Accepts(owner),
-        Verdict::Refuses => Presence::Refuses(owner),
-        Verdict::Unclear => Presence::Unclear(owner),
+        Verdict::Accepts => Presence::Accepts { mac, known },
+        Verdict::Refuses => Presence::Refuses(mac),
+        Verdict::Unclear => Presence::Unclear(mac),
     })
 }
 
 /// A frame may be lost: the question is sent this often within its time.
 const QUESTIONS: u32 = 3;
 
-fn find_owner(socket: &FrameSocket, question: &Question) -> Result<Option<Mac>, NetworkError> {
+/// Who answers for the address.
+#[derive(Clone, Copy)]
+struct Owner {
+    mac: Mac,
+    known: bool,
+}
+
+/// What was answered so far.
+#[derive(Default)]
+struct Answers {
+    owner: Option<Mac>,
+    /// Where the hosts are that are known.
+    known: Vec<Mac>,
+}
+
+impl Answers {
+    fn take(&mut self, question: &Question, frame: &[u8]) {
+        let speaker = |address: IpAddr| {
+            let owner = match address {
+                IpAddr::V4(address) => arp_owner(frame, address),
+                IpAddr::V6(address) => advertisement_owner(frame, address),
+            };
+            // What we have said ourselves, and heard back by a loop of switches, is no answer.
+            owner.filter(|owner| *owner != question.interface.mac)
+        };
+        let known = question.known();
+        if let Some(mac) = known.iter().find_map(|address| speaker(*address))
+            && self.known.len() < MOST_KNOWN
+        {
+            self.known.push(mac);
+        }
+        // Of two that speak for it one that is known counts.
+        if let Some(mac) = speaker(question.address)
+            && !self.owner().is_some_and(|owner| owner.known)
+        {
+            self.owner = Some(mac);
+        }
+    }
+
+    fn owner(&self) -> Option<Owner> {
+        self.owner.map(|mac| Owner { mac, known: self.known.contains(&mac) })
+    }
+}
+
+fn find_owner(socket: &FrameSocket, question: &Question) -> Result<Option<Owner>, NetworkError> {
     let interface = &question.interface;
     let between = question.deadline.saturating_duration_since(Instant::now()) / QUESTIONS;
+    let mut answers = Answers { known: question.known.mac.into_iter().collect(), ..Answers::default() };
     for _ in 0..QUESTIONS {
-        ask(socket, question)?;
+        ask(socket, question, question.address)?;
+        for address in question.known() {
+            ask(socket, question, *address)?;
+        }
         let until = (Instant::now() + between).min(question.deadline);
         while wait(&mut [PollFd::new(socket, PollFlags::IN)], until)
             .map_err(NetworkError::on(&interface.name, "no wait for an answer"))?
         {
             let mut buffer = [0; LONGEST_FRAME];
             let frame = socket.receive(&mut buffer).map_err(NetworkError::on(&interface.name, "no answer read"))?;
-            let owner = frame.and_then(|frame| match question.address {
-                IpAddr::V4(address) => arp_owner(frame, address),
-                IpAddr::V6(address) => advertisement_owner(frame, address),
-            });
-            // What we have said ourselves, and heard back by a loop of switches, is no answer.
-            if let Some(owner) = owner.filter(|owner| *owner != interface.mac) {
+            if let Some(frame) = frame {
+                answers.take(question, frame);
+            }
+            // Where nobody is known there is nothing more to hear.
+            if let Some(owner) = answers.owner().filter(|owner| owner.known || question.known().is_empty()) {
                 return Ok(Some(owner));
             }
+        }
+        if let Some(owner) = answers.owner() {
+            return Ok(Some(owner));
         }
     }
     Ok(None)
 }
 
-fn ask(socket: &FrameSocket, question: &Question) -> Result<(), NetworkError> {
+impl Question {
+    /// Addresses of hosts that are known, as many as are asked for.
+    fn known(&self) -> &[IpAddr] {
+        let all = &self.known.addresses;
+        &all[..all.len().min(MOST_KNOWN)]
+    }
+}
+
+fn ask(socket: &FrameSocket, question: &Question, address: IpAddr) -> Result<(), NetworkError> {
     let interface = &question.interface;
-    let sent = match question.address {
+    let sent = match address {
         IpAddr::V4(address) => socket.send(&arp_probe(interface.mac, address)),
         IpAddr::V6(address) => {
             let no_source = || NetworkError::NoLinkLocal(interface.name.clone());

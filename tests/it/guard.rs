@@ -372,6 +372,23 @@ fn an_upgrade_fails_no_request_and_cuts_no_tunnel() {
 }
 
 #[test]
+fn a_signal_amid_an_upgrade_reaches_the_next_program() {
+    let origin = Origin::named("hello");
+    let plan = Haechi::plan(PROXY).with("origin", origin.address);
+    let binary = installed(plan.dir());
+    // What comes between the exec and the first instruction of the program comes to who is there then.
+    let script = plan.dir().join("between");
+    let real = env!("CARGO_BIN_EXE_haechi");
+    fs::write(&script, format!("#!/bin/sh\n[ \"$1\" = check ] || kill -TERM $$\nexec {real} \"$@\"\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut haechi = plan.binary(binary.clone()).start();
+    install(&binary, &script);
+    haechi.signal(Signal::USR2);
+    assert!(haechi.ended(PATIENCE).success(), "{}", haechi.stderr());
+    assert!(haechi.stderr().contains("stopping"), "{}", haechi.stderr());
+}
+
+#[test]
 fn a_binary_that_cannot_take_over_is_refused() {
     let origin = Origin::named("hello");
     let plan = Haechi::plan(PROXY).with("origin", origin.address);

@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
@@ -13,8 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::harness::certs::Authority;
 use super::harness::namespaces::Namespace;
-use super::harness::segment::Segment;
+use super::harness::segment::{Segment, adverts};
 use super::harness::tools::{Said, run};
 use super::harness::{eventually, within};
 
@@ -31,10 +34,15 @@ struct Host<'n> {
 impl<'n> Host<'n> {
     /// Answers every request with `name`, at the virtual address alone.
     fn start(at: &'n Namespace, name: &str, more: &str) -> Self {
+        Self::patient(at, name, "100ms", more)
+    }
+
+    /// The same; keep-alive connections are wound down for so long.
+    fn patient(at: &'n Namespace, name: &str, grace: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             r#"
-            process = {{ workers = 1, handover_grace = "100ms" }}
+            process = {{ workers = 1, handover_grace = "{grace}" }}
             admin = {{ bind = "127.0.0.1:9900" }}
             log = {{ access = {{ format = "off" }} }}
             listener.http = {{ bind = ["{VIP}:80"] }}
@@ -48,6 +56,12 @@ impl<'n> Host<'n> {
             "#
         );
         fs::write(folder.path().join("haechi.toml"), config).unwrap();
+        // A binary of its own, which may be exchanged.
+        let (built, own) = (env!("CARGO_BIN_EXE_haechi"), folder.path().join("haechi"));
+        fs::hard_link(built, &own).or_else(|_| fs::copy(built, &own).map(drop)).unwrap();
+        let authority = Authority::new("test");
+        authority.write(folder.path(), "own", &["127.0.0.1"]);
+        fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
         let child = Self::spawn(at, &folder);
         Self { at, child, folder }
     }
@@ -55,9 +69,10 @@ impl<'n> Host<'n> {
     fn spawn(at: &Namespace, folder: &TempDir) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
         at.enter(|| {
-            Command::new(env!("CARGO_BIN_EXE_haechi"))
+            Command::new(folder.path().join("haechi"))
                 .args(["run", "--config"])
                 .arg(folder.path().join("haechi.toml"))
+                .env("SSL_CERT_FILE", folder.path().join("ca.pem"))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log)
@@ -87,6 +102,39 @@ impl<'n> Host<'n> {
             let now = instance();
             (now["state"] == state && now["reason"] == reason).then_some(())
         });
+    }
+
+    /// Has it take another config.
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("haechi.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+        let said = self.told("reload");
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
+
+    /// The page of metrics.
+    fn page(&self) -> String {
+        self.at.enter(|| {
+            let mut admin = TcpStream::connect("127.0.0.1:9900").unwrap();
+            admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            let mut page = String::new();
+            admin.read_to_string(&mut page).unwrap();
+            page
+        })
+    }
+
+    /// Puts another program where its own lay when it began.
+    fn install(&self, script: &str) {
+        let beside = self.file("new");
+        fs::write(&beside, script).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(beside, self.file("haechi")).unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn log(&self) -> String {
@@ -218,6 +266,114 @@ fn the_address_moves_with_no_more_than_what_is_on_the_wire_lost() {
     assert!(back.failed == 0 && back.bodies == ["one"], "{back:?}");
 }
 
+/// A keep-alive connection to the virtual address.
+struct Kept(TcpStream);
+
+impl Kept {
+    fn connect(client: &Namespace) -> Self {
+        let stream = client.enter(|| TcpStream::connect((VIP, 80)).unwrap());
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(stream)
+    }
+
+    /// Whether the answer to one more request says that it is the last.
+    fn is_told_to_go(&mut self) -> bool {
+        self.0.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n").unwrap();
+        let (mut answer, mut buffer) = (String::new(), [0; 1024]);
+        while !answer.ends_with("one") {
+            let length = self.0.read(&mut buffer).unwrap();
+            assert!(length > 0, "{answer}");
+            answer.push_str(str::from_utf8(&buffer[..length]).unwrap());
+        }
+        answer.to_lowercase().contains("connection: close")
+    }
+}
+
+#[test]
+fn a_drain_by_hand_winds_connections_down_first_and_undrain_takes_it_back() {
+    let Some(segment) = Segment::new(3) else { return };
+    let [one, two, client] = &*segment.hosts else { unreachable!() };
+    let first = Host::patient(one, "one", "15m", "priority = 150");
+    first.becomes("active", "silence");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    let mut kept = Kept::connect(client);
+    assert!(!kept.is_told_to_go());
+    assert_eq!(first.told("drain").code, 0);
+    eventually("the connection is told to go", || kept.is_told_to_go().then_some(()));
+    assert_eq!(first.status()["vrrp"]["instances"][0]["leaving"], false, "all is served meanwhile");
+    assert_eq!(first.told("undrain").code, 0);
+    eventually("connections are kept again", || (!Kept::connect(client).is_told_to_go()).then_some(()));
+    first.becomes("active", "silence");
+
+    first.edit("15m", "100ms");
+    let drained = meanwhile(client, || {
+        assert_eq!(first.told("drain").code, 0);
+        second.becomes("active", "hand_over");
+        first.becomes("fault", "drained");
+    });
+    assert!(drained.failed <= 1 && drained.bodies == ["one", "two"], "{drained:?}");
+}
+
+#[test]
+fn a_second_end_waits_for_nobody() {
+    let Some(segment) = Segment::new(1) else { return };
+    let [one] = &*segment.hosts else { unreachable!() };
+    let mut host = Host::start(one, "one", "priority = 100");
+    host.becomes("active", "silence");
+    // The hand-over, which nobody answers, would take two minutes.
+    host.edit("advert_interval = \"100ms\"", "advert_interval = \"40s\"");
+    host.signal(Signal::TERM);
+    eventually("it is handed over", || host.log().contains("tells others to take over").then_some(()));
+    let capture = segment.switch.capture();
+    host.signal(Signal::TERM);
+    assert!(within(PATIENCE, "the end", || host.child.try_wait().unwrap()).success(), "{}", host.log());
+    assert!(!one.ip("addr show dev eth0").contains(&format!("{VIP}/")), "the address is taken off");
+    assert!(adverts(&capture).iter().all(|advert| advert.priority == 0), "others are told that they may have it");
+}
+
+#[test]
+fn an_active_host_goes_on_through_an_upgrade_before_it_reads_its_config() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    let first = Host::start(one, "one", "priority = 150");
+    first.becomes("active", "silence");
+    // What the machine may stand still for.
+    first.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
+    let second = Host::start(two, "two", "priority = 100");
+    second.becomes("backup", "fit");
+
+    // The next program finds a config that nobody writes yet.
+    let (config, kept, mark) = (first.file("haechi.toml"), first.file("kept.toml"), first.file("mark"));
+    fs::copy(&config, &kept).unwrap();
+    let real = env!("CARGO_BIN_EXE_haechi");
+    let (at, marked) = (config.display(), mark.display());
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = check ] || {{ rm {at}; mkfifo {at}; touch {marked}; }}\nexec {real} \"$@\"\n");
+    first.install(&script);
+    first.signal(Signal::USR2);
+    eventually("the program is exchanged", || mark.exists().then_some(()));
+    let capture = segment.switch.capture();
+    let mut heard = 0;
+    within(PATIENCE, "adverts", || {
+        heard += adverts(&capture).iter().filter(|advert| advert.source.to_string() == "192.168.0.11").count();
+        // Each is seen twice.
+        (heard >= 8).then_some(())
+    });
+    let mut waits = fs::OpenOptions::new().read(true).write(true).open(&config).unwrap();
+    fs::copy(&kept, first.file("next.toml")).unwrap();
+    fs::rename(first.file("next.toml"), &config).unwrap();
+    waits.write_all(&fs::read(&kept).unwrap()).unwrap();
+    drop(waits);
+    first.becomes("active", "resumed");
+    eventually("the new worker serves alone", || {
+        (first.status()["guard"]["workers"].as_array()?.len() == 1).then_some(())
+    });
+    second.becomes("backup", "fit");
+    assert!(!second.log().contains("is active"), "{}", second.log());
+}
+
 #[test]
 fn neither_a_killed_worker_nor_an_upgrade_moves_the_address() {
     let Some(segment) = Segment::new(3) else { return };
@@ -279,18 +435,34 @@ fn metrics_and_checks_know_of_the_address() {
             "#;
     let host = Host::start(one, "one", tracked);
     host.becomes("fault", "unfit");
-    let page = || {
-        one.enter(|| {
-            let mut admin = TcpStream::connect("127.0.0.1:9900").unwrap();
-            admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-            let mut page = String::new();
-            admin.read_to_string(&mut page).unwrap();
-            page
-        })
-    };
     eventually("the page tells the state", || {
         let told =
             |line: &str| line.starts_with("haechi_vrrp_state{") && line.contains("fault") && line.ends_with(" 1");
-        page().lines().any(told).then_some(())
+        host.page().lines().any(told).then_some(())
     });
+}
+
+#[test]
+fn a_change_is_posted_over_tls_to_who_is_believed() {
+    let Some(segment) = Segment::new(1) else { return };
+    let [one] = &*segment.hosts else { unreachable!() };
+    // It tells itself.
+    let more = r#"
+            hooks = { post = "https://127.0.0.1:8443/moved", on = ["active"], timeout = "60s" }
+            [listener.https]
+            bind = ["127.0.0.1:8443"]
+            tls = { certificates = [{ cert = "own.crt", key = "own.key" }] }
+            "#;
+    let host = Host::start(one, "one", more);
+    host.becomes("active", "silence");
+    within(PATIENCE, "the change is told", || {
+        let told = |line: &str| {
+            line.starts_with("haechi_exchanges_total{")
+                && line.contains("listener=\"https\"")
+                && line.contains("2xx")
+                && line.ends_with(" 1")
+        };
+        host.page().lines().any(told).then_some(())
+    });
+    assert!(!host.log().contains("a hook failed"), "{}", host.log());
 }

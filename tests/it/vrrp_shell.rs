@@ -9,7 +9,7 @@ use haechi::vrrp::mailbox::Receiver;
 use haechi::vrrp::neighbour::{Mac, gratuitous_arp, unsolicited_advertisement};
 use haechi::vrrp::netlink::{Interface, Netlink, Route};
 use haechi::vrrp::network::{Network, Order, Report, release};
-use haechi::vrrp::probe::{Presence, Question, probe};
+use haechi::vrrp::probe::{Known, Presence, Question, probe};
 use haechi::vrrp::socket::{Family, GROUP_V4, GROUP_V6, LARGEST_PACKET, Membership, Received, Socket};
 use haechi::vrrp::virtual_mac;
 use ipnet::IpNet;
@@ -177,10 +177,12 @@ fn announcements_move_an_address_in_the_neighbours_cache() {
 fn who_has_the_address_is_found_out() {
     let Some(lan) = Lan::new() else { return };
     let (one, two) = (eth0(&lan.one), eth0(&lan.two));
-    let ask = |address: IpAddr, ports: &[u16], patience: Duration| {
-        let (interface, ports) = (two.clone(), ports.to_vec());
-        lan.two.enter(|| probe(&Question { interface, address, ports, deadline: Instant::now() + patience }).unwrap())
+    let who = |address: IpAddr, ports: &[u16], patience: Duration, addresses: Vec<IpAddr>| {
+        let (interface, ports, known) = (two.clone(), ports.to_vec(), Known { addresses, mac: None });
+        let deadline = Instant::now() + patience;
+        lan.two.enter(|| probe(&Question { interface, address, ports, known, deadline }).unwrap())
     };
+    let ask = |address, ports: &[u16], patience| who(address, ports, patience, Vec::new());
     for vip in [VIP, VIP_V6] {
         let short = Duration::from_millis(200);
         assert_eq!(ask(vip, &[8080], short), Presence::Nobody);
@@ -197,7 +199,13 @@ fn who_has_the_address_is_found_out() {
         assert_eq!(ask(vip, &[8080, 8443], long), Presence::Refuses(MAC_ONE));
         assert_eq!(ask(vip, &[], long), Presence::Unclear(MAC_ONE));
         let _listener = lan.one.enter(|| TcpListener::bind((vip, 8443)).unwrap());
-        assert_eq!(ask(vip, &[8080, 8443], long), Presence::Accepts(MAC_ONE));
+        assert_eq!(ask(vip, &[8080, 8443], long), Presence::Accepts { mac: MAC_ONE, known: false });
+        // It is known where frames to an address that is known go to the same host.
+        let own = if vip.is_ipv4() { ONE } else { ONE_V6 };
+        assert_eq!(who(vip, &[8443], long, vec![own]), Presence::Accepts { mac: MAC_ONE, known: true });
+        let gone = if vip.is_ipv4() { IpAddr::from([192, 168, 0, 77]) } else { "fe80::77".parse().unwrap() };
+        let stranger = who(vip, &[8443], Duration::from_secs(3), vec![gone]);
+        assert_eq!(stranger, Presence::Accepts { mac: MAC_ONE, known: false });
     }
 }
 
@@ -215,9 +223,13 @@ fn a_virtual_mac_speaks_for_the_address() {
     let two = eth0(&lan.two);
     let _listener = lan.one.enter(|| TcpListener::bind((VIP, 8080)).unwrap());
     let deadline = Instant::now() + Duration::from_secs(900);
-    let question = Question { interface: two, address: VIP, ports: vec![8080], deadline };
+    let known = Known { addresses: Vec::new(), mac: Some(Mac::virtual_v4(51)) };
+    let question = Question { interface: two, address: VIP, ports: vec![8080], known, deadline };
     let capture = lan.two.capture();
-    assert_eq!(lan.two.enter(|| probe(&question).unwrap()), Presence::Accepts(Mac::virtual_v4(51)));
+    assert_eq!(
+        lan.two.enter(|| probe(&question).unwrap()),
+        Presence::Accepts { mac: Mac::virtual_v4(51), known: true }
+    );
     // It may ask for others by ARP, from its own address.
     let of_the_parent =
         |frame: &[u8]| frame[6..14] == [2, 0, 0, 0, 0, 0x0b, 0x08, 0x06] && frame[28..32] == [192, 168, 0, 100];
@@ -376,7 +388,10 @@ fn a_question_is_answered_by_its_thread() {
     let interface = eth0(&lan.two);
     let mut threads = Threads::start(&lan.two);
     let deadline = Instant::now() + Duration::from_secs(900);
-    threads.network.ask(3, Question { interface, address: ONE, ports: vec![1], deadline }).unwrap();
+    threads
+        .network
+        .ask(3, Question { interface, address: ONE, ports: vec![1], known: Known::default(), deadline })
+        .unwrap();
     let (owner, presence) = threads.expect("an answer", |report| match report {
         Report::Probed { owner, presence } => Some((*owner, *presence.as_ref().unwrap())),
         _ => None,

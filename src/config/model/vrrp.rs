@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Spanned;
 
 /// `[vrrp.NAME]`: virtual addresses that this host shares with another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vrrp {
     /// Its name in the file, in logs and in metrics.
     pub name: Spanned<String>,
@@ -50,7 +51,7 @@ pub struct Vrrp {
 }
 
 /// `version`, and what only one of the two has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VrrpVersion {
     /// RFC 3768, IPv4 alone.
     V2 {
@@ -67,7 +68,7 @@ pub enum VrrpVersion {
 }
 
 /// `checksum`, for IPv4: with IPv6 the pseudo-header always counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VrrpChecksum {
     /// Pseudo-header and message.
     Keepalived,
@@ -76,7 +77,7 @@ pub enum VrrpChecksum {
 }
 
 /// `preempt` and `preempt_delay`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preempt {
     /// Whoever is active stays so.
     Never,
@@ -85,7 +86,7 @@ pub enum Preempt {
 }
 
 /// `vrrp.NAME.auth_hmac`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthHmac {
     /// The secrets, never empty, each number once; the first signs.
     pub keys: Vec<HmacKey>,
@@ -96,7 +97,7 @@ pub struct AuthHmac {
 }
 
 /// One secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
     /// Its number.
     pub id: u8,
@@ -105,7 +106,7 @@ pub struct HmacKey {
 }
 
 /// `auth_hmac.mode`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HmacMode {
     /// Signs nothing; checks what is signed, believes what is not.
     ReceiveOnly,
@@ -116,7 +117,7 @@ pub enum HmacMode {
 }
 
 /// `on_partition`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnPartition {
     /// Both may serve: for what has no state.
     Serve,
@@ -125,7 +126,7 @@ pub enum OnPartition {
 }
 
 /// `vrrp.NAME.announce`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announce {
     /// How often at once, 1 to 100.
     pub repeat: u8,
@@ -136,7 +137,7 @@ pub struct Announce {
 }
 
 /// `[vrrp.NAME.track]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// Upstreams, each with the servers that must be healthy.
     pub upstreams: Vec<(Tracked, u32)>,
@@ -149,7 +150,7 @@ pub struct Track {
 }
 
 /// Something that must be well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     /// Its name.
     pub name: Spanned<String>,
@@ -158,7 +159,7 @@ pub struct Tracked {
 }
 
 /// What happens while something is not well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrackEffect {
     /// This host is not active.
     Fault,
@@ -167,7 +168,7 @@ pub enum TrackEffect {
 }
 
 /// One of `vrrp.NAME.track.exec`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedExec {
     /// Its name in logs and metrics, and what happens while it is not well.
     pub tracked: Tracked,
@@ -184,7 +185,7 @@ pub struct TrackedExec {
 }
 
 /// A program of the operator's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// Its absolute path.
     pub program: Spanned<PathBuf>,
@@ -195,7 +196,7 @@ pub struct Command {
 }
 
 /// `[vrrp.NAME.hooks]`: a program, a URL, or both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hooks {
     /// What is run.
     pub command: Option<Command>,
@@ -208,7 +209,7 @@ pub struct Hooks {
 }
 
 /// A state whose beginning hooks tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum HookState {
     Active,

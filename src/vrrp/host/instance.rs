@@ -10,16 +10,18 @@ use ipnet::IpNet;
 use super::facts::Facts;
 use super::home::Home;
 use super::link::Link;
+use super::status::Left;
 use super::tally::Tally;
 use super::world::World;
 use crate::vrrp::NetworkError;
 use crate::vrrp::authentication::Utc;
 use crate::vrrp::herald::{Note, Trouble};
-use crate::vrrp::machine::{Event, Fault, Machine, Output, Probed, State};
+use crate::vrrp::machine::{Event, Fault, Machine, OnPartition, Output, Probed, State};
+use crate::vrrp::neighbour::Mac;
 use crate::vrrp::netlink::{Interface, Route};
 use crate::vrrp::network::Order;
 use crate::vrrp::plan::{Origin, Plan};
-use crate::vrrp::probe::{Presence, Question};
+use crate::vrrp::probe::{Known, Presence, Question};
 use crate::vrrp::socket;
 use crate::vrrp::track::{Report, Tracker, Tracking};
 use crate::vrrp::wire::{Datagram, Received};
@@ -36,8 +38,11 @@ pub(super) struct Instance {
     looked_since: Option<Instant>,
     /// It was active in the program before this one, and goes on as soon as it can.
     resumes: bool,
-    /// What it tracks has not been reported since: it is taken to be as it was.
+    /// It took part in the program before this one, and what it tracks has not been reported since: that is
+    /// taken to be well.
     trusted_until: Option<Instant>,
+    /// Whose advert was believed last, here or in the program before this one.
+    peer: Option<IpAddr>,
     /// No address could be added: another host is to try.
     unheld_until: Option<Instant>,
     home: Home,
@@ -72,7 +77,7 @@ const UNHELD: Duration = Duration::from_secs(10);
 const TRUSTED: Duration = Duration::from_secs(30);
 
 impl Instance {
-    pub(super) fn new(number: usize, plan: Plan, is_resumed: bool, now: Instant) -> Self {
+    pub(super) fn new(number: usize, plan: Plan, left: Option<Left>, now: Instant) -> Self {
         let tracker = Tracker::new(plan.tracked.iter().map(|(subject, _)| subject.clone()).collect());
         Self {
             number,
@@ -81,8 +86,9 @@ impl Instance {
             tally: Tally::new(),
             tracker,
             looked_since: None,
-            resumes: is_resumed,
-            trusted_until: is_resumed.then(|| now + TRUSTED),
+            resumes: left.as_ref().is_some_and(|left| left.active),
+            trusted_until: left.as_ref().map(|_| now + TRUSTED),
+            peer: left.and_then(|left| left.peer),
             unheld_until: None,
             place: None,
             holding: None,
@@ -133,7 +139,7 @@ impl Instance {
     pub(super) fn look(&mut self, now: Instant, machine: &mut Machine, world: &mut World) {
         let place = self.find_place(world);
         let is_first = self.place.is_none() && machine.state() == State::Fault(Fault::Starting);
-        if is_first && world.facts.is_none() && !self.resumes {
+        if is_first && world.facts.is_none() && self.trusted_until.is_none() {
             // Nothing is known of our own services: no reason yet to call it a fault.
             return;
         }
@@ -221,7 +227,10 @@ impl Instance {
         let message = packet.get(message.clone()).unwrap_or_default();
         let advert = self.plan.wire.receive(&Datagram { source, destination, local, ttl, message }, utc());
         match advert {
-            Received::Accepted { source, told } => self.tally.heard(now, source, &told),
+            Received::Accepted { source, told } => {
+                self.peer = Some(source);
+                self.tally.heard(now, source, &told);
+            }
             Received::Refused { source, refusal, .. } => self.tally.refused(now, source, refusal),
         }
         machine.handle_advert(now, &advert);
@@ -283,7 +292,7 @@ impl Instance {
         world: &mut World,
     ) {
         let probed = match presence {
-            Ok(Presence::Accepts(_)) => Probed::Accepts,
+            Ok(Presence::Accepts { known, .. }) => Probed::Accepts { known },
             Ok(Presence::Refuses(_) | Presence::Unclear(_)) => Probed::Answers,
             Ok(Presence::Nobody) => Probed::Nobody,
             Err(error) => {
@@ -391,7 +400,20 @@ impl Instance {
         let interface = world.link(&self.plan.interface).and_then(|link| link.now.clone());
         let (Some(interface), Some(address)) = (interface, self.plan.probed()) else { return };
         let ports = world.facts.as_ref().map(|facts| facts.ports(&self.plan.addresses)).unwrap_or_default();
-        world.ask(&self.plan.name, self.number, Question { interface, address, ports, deadline });
+        let known = self.known();
+        world.ask(&self.plan.name, self.number, Question { interface, address, ports, known, deadline });
+    }
+
+    /// Whom a probe tells from strangers, where that makes a difference.
+    fn known(&self) -> Known {
+        if self.plan.settings.on_partition == OnPartition::Serve {
+            return Known::default();
+        }
+        let mac = match self.plan.family {
+            socket::Family::V4 => Mac::virtual_v4(self.plan.settings.vrid),
+            socket::Family::V6 => Mac::virtual_v6(self.plan.settings.vrid),
+        };
+        Known { addresses: self.plan.known_hosts(self.peer), mac: Some(mac) }
     }
 
     fn event(&mut self, event: Event, world: &mut World) {

@@ -18,12 +18,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::facts::Facts;
 use super::instance::Instance;
 use super::link::Link;
-use super::status::{InstanceStatus, Status, Survey};
+use super::status::{InstanceStatus, Left, Status, Survey};
 use super::team::Team;
 use super::world::World;
 use crate::telemetry::{Histogram, Totals};
 use crate::vrrp::check::Checked;
-use crate::vrrp::herald::{Note, Trouble};
+use crate::vrrp::herald::Trouble;
 use crate::vrrp::machine::Machine;
 use crate::vrrp::mailbox::Receiver;
 use crate::vrrp::network::Report;
@@ -40,6 +40,8 @@ pub(super) enum Order {
     Drain,
     Undrain,
     Stop,
+    /// The same, without waiting for another host.
+    StopNow,
     /// Say how everything is.
     Survey(SyncSender<Survey>),
 }
@@ -55,18 +57,18 @@ pub(super) struct Ears {
 /// The thread.
 #[derive(Debug)]
 pub(super) struct Speaker {
-    world: World,
-    teams: Vec<Team>,
+    pub(super) world: World,
+    pub(super) teams: Vec<Team>,
     /// Plans that cannot begin yet: nothing is known of their interface, or an instance that ends is in
     /// their way.
-    waiting: Vec<Plan>,
+    pub(super) waiting: Vec<Plan>,
     /// The names of all in the config, in its order.
-    names: Vec<Arc<str>>,
-    /// Those that were active in the program before this one.
-    resumed: Vec<String>,
-    is_drained: bool,
-    stops: bool,
-    numbers: usize,
+    pub(super) names: Vec<Arc<str>>,
+    /// What the program before this one has left and is not taken up yet.
+    pub(super) left: Vec<Left>,
+    pub(super) is_drained: bool,
+    pub(super) stops: bool,
+    pub(super) numbers: usize,
     beat_at: Instant,
     lateness: Histogram,
     packet: Box<[u8; LARGEST_PACKET]>,
@@ -79,13 +81,13 @@ const BEAT: Duration = Duration::from_millis(500);
 const MOST_ADVERTS: usize = 512;
 
 impl Speaker {
-    pub(super) fn new(world: World, plans: Vec<Plan>, resumed: Vec<String>) -> Self {
+    pub(super) fn new(world: World, plans: Vec<Plan>, left: Vec<Left>) -> Self {
         let mut speaker = Self {
             world,
             teams: Vec::new(),
             waiting: Vec::new(),
             names: Vec::new(),
-            resumed,
+            left,
             is_drained: false,
             stops: false,
             numbers: 0,
@@ -242,17 +244,20 @@ impl Speaker {
                 self.is_drained = false;
                 self.all(now, Machine::undrain);
             }
-            Order::Stop => {
-                self.stops = true;
-                self.waiting.clear();
-                for team in &mut self.teams {
-                    team.ends = true;
-                }
-                self.all(now, Machine::stop);
-            }
+            Order::Stop => self.stop(now, Machine::stop),
+            Order::StopNow => self.stop(now, Machine::stop_now),
             // Whoever asked may have gone.
             Order::Survey(answer) => drop(answer.try_send(self.survey(now))),
         }
+    }
+
+    fn stop(&mut self, now: Instant, how: fn(&mut Machine, Instant)) {
+        self.stops = true;
+        self.waiting.clear();
+        for team in &mut self.teams {
+            team.ends = true;
+        }
+        self.all(now, how);
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -271,132 +276,10 @@ impl Speaker {
         }
     }
 
-    /// Lets those go that are over, and those begin that they were in the way of.
-    fn end(&mut self, now: Instant) {
-        let mut gone = Vec::new();
-        let world = &mut self.world;
-        self.teams.retain_mut(|team| {
-            let is_over = team.ends && team.is_over(world);
-            if is_over {
-                gone.extend(team.instances.iter().map(|instance| Arc::clone(&instance.plan.name)));
-            }
-            !is_over
-        });
-        if gone.is_empty() {
-            return;
-        }
-        gone.retain(|name| !self.names.contains(name));
-        gone.into_iter().for_each(|name| self.world.notes.put(Note::Gone(name)));
-        self.watch();
-        self.begin(now);
-    }
-
-    // What is in the config.
-
-    /// Instances that stay keep their state, those that are gone hand over, new ones begin as backups.
-    fn reconfigure(&mut self, now: Instant, plans: Vec<Plan>) {
-        if self.stops {
-            return;
-        }
-        self.names = plans.iter().map(|plan| Arc::clone(&plan.name)).collect();
-        let (ending, running): (Vec<_>, Vec<_>) = self.teams.drain(..).partition(|team| team.ends);
-        let mut running: Vec<_> = running.into_iter().flat_map(Team::into_members).collect();
-        let mut members = Vec::new();
-        self.waiting.clear();
-        for plan in plans {
-            let stays = running.iter().position(|(instance, _)| instance.plan.is_same_router(&plan));
-            let Some((mut instance, mut machine)) = stays.map(|at| running.remove(at)) else {
-                self.waiting.push(plan);
-                continue;
-            };
-            if instance.plan.written != plan.written {
-                machine.reconfigure(now, plan.settings);
-                instance.reconfigure(plan, &mut self.world);
-            }
-            members.push((instance, machine));
-        }
-        self.teams = ending;
-        for gone in running {
-            let mut team = Team::new(vec![gone], true);
-            team.handle_each(now, &mut self.world, |_, machine, _| machine.stop(now));
-            self.teams.push(team);
-        }
-        self.group(now, members);
-        self.watch();
-        self.look(now);
-        self.begin(now);
-    }
-
-    fn watch(&mut self) {
-        let running = self.teams.iter().flat_map(|team| team.instances.iter().map(|instance| &instance.plan));
-        let plans: Vec<&Plan> = running.chain(&self.waiting).collect();
-        self.world.watch(&plans);
-    }
-
-    /// Begins with those that wait for nothing any more.
-    fn begin(&mut self, now: Instant) {
-        let is_free = |speaker: &Self, plan: &Plan| {
-            let is_known = speaker.world.link(&plan.interface).is_some_and(Link::is_known);
-            let mut others = speaker.teams.iter().filter(|team| team.ends).flat_map(|team| &team.instances);
-            is_known && !others.any(|other| other.plan.collides(plan))
-        };
-        let waiting = std::mem::take(&mut self.waiting);
-        let (free, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|plan| is_free(self, plan));
-        self.waiting = waiting;
-        if free.is_empty() {
-            return;
-        }
-        let (ending, running): (Vec<_>, Vec<_>) = self.teams.drain(..).partition(|team| team.ends);
-        self.teams = ending;
-        let mut members: Vec<_> = running.into_iter().flat_map(Team::into_members).collect();
-        for plan in free {
-            self.numbers += 1;
-            let mut machine = Machine::new(plan.settings, now);
-            if self.is_drained {
-                machine.drain(now);
-            }
-            let is_resumed = self.resumed.iter().any(|name| **name == *plan.name);
-            self.resumed.retain(|name| **name != *plan.name);
-            members.push((Instance::new(self.numbers, plan, is_resumed, now), machine));
-        }
-        self.group(now, members);
-    }
-
-    /// Puts those together that are in a group, and tells all what is known already.
-    fn group(&mut self, now: Instant, members: Vec<(Instance, Machine)>) {
-        let mut groups: Vec<Vec<(Instance, Machine)>> = Vec::new();
-        for (instance, machine) in members {
-            let group = &instance.plan.group;
-            let at = group.as_ref().and_then(|_| groups.iter().position(|other| other[0].0.plan.group == *group));
-            match at {
-                Some(at) => groups[at].push((instance, machine)),
-                None => groups.push(vec![(instance, machine)]),
-            }
-        }
-        self.refresh();
-        let known = self.world.links.iter().filter(|link| link.is_known());
-        let known: Vec<_> = known.map(|link| (Arc::clone(&link.name), link.runs())).collect();
-        let facts = self.world.facts.clone();
-        for members in groups {
-            let mut team = Team::new(members, false);
-            team.handle_each(now, &mut self.world, |instance, machine, world| {
-                for (name, runs) in &known {
-                    instance.take_interface(now, name, *runs, machine);
-                }
-                if let Some(facts) = &facts {
-                    instance.take_facts(now, facts, machine);
-                }
-                instance.look_after_virtual_mac(world);
-                instance.look(now, machine, world);
-            });
-            self.teams.push(team);
-        }
-    }
-
     // Shorthands.
 
     /// Tells every instance how its link is.
-    fn look(&mut self, now: Instant) {
+    pub(super) fn look(&mut self, now: Instant) {
         self.refresh();
         for team in &mut self.teams {
             let stays = !team.ends;
@@ -410,7 +293,7 @@ impl Speaker {
     }
 
     /// Opens the sockets that are wanted.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         for link in &mut self.world.links {
             if let Err(error) = link.refresh() {
                 self.world.notes.trouble(&link.name, Trouble::Socket(error));

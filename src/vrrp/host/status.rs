@@ -70,6 +70,17 @@ pub struct PeerStatus {
     pub heard_ms_ago: u64,
 }
 
+/// An instance as the program before this one has left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Its name in the config.
+    pub name: String,
+    /// It had the addresses; else it was a backup.
+    pub active: bool,
+    /// Whose advert it believed last.
+    pub peer: Option<IpAddr>,
+}
+
 /// An advert that was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefusedStatus {
@@ -109,6 +120,20 @@ pub struct Transition {
     pub reason: String,
     /// How often.
     pub count: u64,
+}
+
+impl Status {
+    /// The instances that take part, for a program that replaces this one.
+    #[must_use]
+    pub fn left(&self) -> Vec<Left> {
+        let taking_part = self.instances.iter().filter(|instance| instance.state != "fault");
+        let left = |instance: &InstanceStatus| Left {
+            name: instance.name.clone(),
+            active: instance.state == "active",
+            peer: instance.peer.as_ref().map(|peer| peer.address),
+        };
+        taking_part.map(left).collect()
+    }
 }
 
 /// What the VRRP thread tells of itself.
@@ -201,16 +226,16 @@ mod tests {
         survey.write(&mut page);
         let text = page.into_text();
         for sample in [
-            "haechi_vrrp_state{instance=\"front\",state=\"active\"} 1\n",
-            "haechi_vrrp_state{instance=\"front\",state=\"backup\"} 0\n",
-            "haechi_vrrp_state{instance=\"front\",state=\"fault\"} 0\n",
-            "haechi_vrrp_priority{instance=\"front\"} 130\n",
-            "haechi_vrrp_transitions_total{instance=\"front\",state=\"active\",reason=\"silence\"} 2\n",
-            "haechi_vrrp_adverts_sent_total{instance=\"front\"} 5\n",
-            "haechi_vrrp_send_failures_total{instance=\"front\"} 1\n",
-            "haechi_vrrp_adverts_received_total{instance=\"front\"} 3\n",
-            "haechi_vrrp_adverts_refused_total{instance=\"front\",reason=\"secret\"} 7\n",
-            "haechi_vrrp_both_active_seconds_total{instance=\"front\"} 1.25\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"active\"} 1\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"backup\"} 0\n",
+            "haechi_vrrp_state{vrrp=\"front\",state=\"fault\"} 0\n",
+            "haechi_vrrp_priority{vrrp=\"front\"} 130\n",
+            "haechi_vrrp_transitions_total{vrrp=\"front\",state=\"active\",reason=\"silence\"} 2\n",
+            "haechi_vrrp_adverts_sent_total{vrrp=\"front\"} 5\n",
+            "haechi_vrrp_send_failures_total{vrrp=\"front\"} 1\n",
+            "haechi_vrrp_adverts_received_total{vrrp=\"front\"} 3\n",
+            "haechi_vrrp_adverts_refused_total{vrrp=\"front\",reason=\"secret\"} 7\n",
+            "haechi_vrrp_both_active_seconds_total{vrrp=\"front\"} 1.25\n",
             "haechi_vrrp_timer_lateness_seconds_count 0\n",
             "haechi_vrrp_notes_dropped_total 0\n",
         ] {

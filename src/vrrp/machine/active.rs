@@ -273,6 +273,15 @@ impl Machine {
     fn send(&mut self) {
         let Stage::Active(active) = &self.stage else { return };
         let priority = if active.is_leaving() { HAND_OVER } else { self.priority().value() };
+        self.say(priority);
+    }
+
+    /// Says that another may take over, and no more.
+    pub(super) fn say_farewell(&mut self) {
+        self.say(HAND_OVER);
+    }
+
+    fn say(&mut self, priority: u8) {
         self.counters.sent += 1;
         self.outputs.push_back(Output::Send { priority });
     }

@@ -54,11 +54,14 @@ enum Probe {
 #[derive(Clone, Copy, Debug)]
 struct Hold {
     until: Instant,
-    /// It never lasts longer, whatever probes say: a forger must not hold us down for ever.
-    at_most: Instant,
+    /// What is claimed for then.
+    reason: Reason,
+    /// A host that is not known puts that off no longer, whatever it answers: a forger must not hold us
+    /// down for ever.
+    strangers_until: Instant,
     ask_at: Instant,
-    /// A probe did find a host that serves.
-    serving: bool,
+    /// It was told that a host serves.
+    is_told: bool,
 }
 
 /// What a step of time brought.
@@ -66,7 +69,7 @@ enum Elapsed {
     Nothing,
     Late(Duration),
     Probe { deadline: Instant },
-    Held,
+    Held { known: bool },
     Over(Reason),
 }
 
@@ -74,11 +77,14 @@ enum Elapsed {
 /// to have none at all.
 const MOST_PUT_OFF: u8 = 3;
 
-/// Down intervals that `on_partition = "stop"` waits at most.
+/// Down intervals that `on_partition = "stop"` waits at most for a host that is not known.
 const MOST_HELD: u32 = 3;
 
 /// The fastest that probes follow each other while held.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// One answer of a host that is known counts until so many questions more had none at all.
+const MOST_UNANSWERED: u32 = 3;
 
 impl Backup {
     /// Begins to measure the silence of one that sends at this interval.
@@ -127,8 +133,9 @@ impl Backup {
         if self.ready.is_some() {
             return Elapsed::Nothing;
         }
+        let again = self.again();
         if let Some(hold) = &mut self.hold {
-            return hold.elapse(now, self.interval, &mut self.probe);
+            return hold.elapse(now, again, &mut self.probe);
         }
         let due = self.due();
         if now < due {
@@ -163,36 +170,52 @@ impl Backup {
         if self.lower_heard {
             return Elapsed::Over(Reason::Preempting);
         }
-        let at_most = now + MOST_HELD * self.down;
+        let strangers_until = now + MOST_HELD * self.down;
+        let hold = |until, ask_at| Hold { until, reason: Reason::Silence, strangers_until, ask_at, is_told: false };
         match (self.probe, policy) {
-            (Probe::Answered(Probed::Accepts), OnPartition::Serve) => Elapsed::Over(Reason::Unheard),
-            (Probe::Answered(Probed::Accepts), OnPartition::Stop) => {
-                let ask_at = now + self.interval.max(ASK_AGAIN);
-                self.hold = Some(Hold { until: at_most, at_most, ask_at, serving: true });
-                Elapsed::Held
+            (Probe::Answered(Probed::Accepts { .. }), OnPartition::Serve) => Elapsed::Over(Reason::Unheard),
+            (Probe::Answered(Probed::Accepts { known }), OnPartition::Stop) => {
+                let again = self.again();
+                self.hold.insert(hold(now, now + again)).is_served(now, known, again);
+                Elapsed::Held { known }
             }
             // The answer is late. Where two do harm, it is worth an interval.
             (Probe::Asked, OnPartition::Stop) => {
                 let until = now + self.interval;
-                self.hold = Some(Hold { until, at_most, ask_at: until, serving: false });
+                self.hold = Some(hold(until, until));
                 Elapsed::Nothing
             }
             _ => Elapsed::Over(Reason::Silence),
         }
     }
+
+    /// Between two questions while held.
+    fn again(&self) -> Duration {
+        self.interval.max(ASK_AGAIN)
+    }
 }
 
 impl Hold {
-    fn elapse(&mut self, now: Instant, interval: Duration, probe: &mut Probe) -> Elapsed {
+    fn elapse(&mut self, now: Instant, again: Duration, probe: &mut Probe) -> Elapsed {
         if now >= self.until {
-            return Elapsed::Over(if self.serving { Reason::UnheardTooLong } else { Reason::Silence });
+            return Elapsed::Over(self.reason);
         }
         if now < self.ask_at {
             return Elapsed::Nothing;
         }
         *probe = Probe::Asked;
-        self.ask_at = now + interval.max(ASK_AGAIN);
+        self.ask_at = now + again;
         Elapsed::Probe { deadline: self.ask_at.min(self.until) }
+    }
+
+    /// A host serves. Whether that was not told yet.
+    fn is_served(&mut self, now: Instant, known: bool, again: Duration) -> bool {
+        (self.until, self.reason) = if known {
+            (now + MOST_UNANSWERED * again, Reason::Silence)
+        } else {
+            (self.strangers_until, Reason::UnheardTooLong)
+        };
+        !std::mem::replace(&mut self.is_told, true)
     }
 }
 
@@ -221,14 +244,15 @@ impl Machine {
         let policy = self.settings.on_partition;
         let Stage::Backup(backup) = &mut self.stage else { return };
         let refusal = backup.refusal;
+        let known = matches!(backup.probe, Probe::Answered(Probed::Accepts { known: true }));
         match backup.elapse(now, policy) {
             Elapsed::Nothing => {}
             Elapsed::Late(by) => self.event(Event::Late { by }),
             Elapsed::Probe { deadline } => self.outputs.push_back(Output::Probe { deadline }),
-            Elapsed::Held => self.event(Event::Unheard { policy, refusal }),
+            Elapsed::Held { known } => self.event(Event::Unheard { policy, known, refusal }),
             Elapsed::Over(reason) => {
                 if reason == Reason::Unheard {
-                    self.event(Event::Unheard { policy, refusal });
+                    self.event(Event::Unheard { policy, known, refusal });
                 }
                 self.claim(now, reason);
             }
@@ -242,17 +266,15 @@ impl Machine {
             return;
         }
         backup.probe = Probe::Answered(probed);
-        let refusal = backup.refusal;
-        match &mut backup.hold {
-            None => {}
-            Some(hold) if probed == Probed::Accepts => {
-                hold.until = hold.at_most;
-                if !hold.serving {
-                    hold.serving = true;
-                    self.event(Event::Unheard { policy, refusal });
+        let (refusal, again) = (backup.refusal, backup.again());
+        match (&mut backup.hold, probed) {
+            (None, _) => {}
+            (Some(hold), Probed::Accepts { known }) => {
+                if hold.is_served(now, known, again) {
+                    self.event(Event::Unheard { policy, known, refusal });
                 }
             }
-            Some(_) => self.claim(now, Reason::Silence),
+            (Some(_), Probed::Answers | Probed::Nobody) => self.claim(now, Reason::Silence),
         }
     }
 

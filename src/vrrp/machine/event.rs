@@ -152,6 +152,8 @@ pub enum Event {
     Unheard {
         /// What is done about it.
         policy: OnPartition,
+        /// It is a host that is known.
+        known: bool,
         /// Why its adverts were refused, where they came at all; else something drops protocol 112.
         refusal: Option<Refusal>,
     },

@@ -57,6 +57,7 @@ pub enum OnPartition {
     /// Claim, as the RFC says: somebody may not reach the other host.
     #[default]
     Serve,
-    /// Do not, for three down intervals: two at once do harm.
+    /// Do not, as long as a host that is known serves, and for three down intervals where a stranger
+    /// does: two at once do harm.
     Stop,
 }

@@ -11,7 +11,7 @@ use crate::vrrp::interval::{Centiseconds, Seconds};
 use crate::vrrp::machine::{Event, HOLD_DOWN, Machine, OnPartition, Output, Probed, Settings, State};
 use crate::vrrp::packet::{LONGEST, Legacy};
 use crate::vrrp::priority::Priority;
-use crate::vrrp::wire::{AddressList, Datagram, Identity, Protocol, Wire};
+use crate::vrrp::wire::{AddressList, Datagram, Identity, Protocol, Received, Wire};
 
 /// The longest that a frame is under way.
 const DELAY: Duration = Duration::from_millis(2);
@@ -34,6 +34,8 @@ pub(super) struct Lan {
     protocol: Protocol,
     loss: f64,
     cut: Option<Cut>,
+    /// Somebody who is no host answers for the addresses, as one that serves.
+    pub(super) forger: bool,
     mail: BinaryHeap<Reverse<(Instant, usize)>>,
     /// What is under way, at the places that `mail` names.
     letters: Vec<(usize, Letter)>,
@@ -50,6 +52,8 @@ struct Host {
     asleep_until: Option<Instant>,
     inbox: VecDeque<Letter>,
     holds: bool,
+    /// Whose advert it believed last.
+    known: Option<IpAddr>,
     /// Seconds that its clock is ahead of the others'.
     clock_ahead: u64,
     side: bool,
@@ -103,6 +107,7 @@ impl Lan {
                 asleep_until: None,
                 inbox: VecDeque::new(),
                 holds: false,
+                known: None,
                 clock_ahead: 0,
                 side: false,
             }
@@ -120,6 +125,7 @@ impl Lan {
             protocol,
             loss: 0.0,
             cut: None,
+            forger: false,
             mail: BinaryHeap::new(),
             letters: Vec::new(),
         };
@@ -143,6 +149,11 @@ impl Lan {
     /// How long it takes at most until nothing moves any more.
     pub(super) fn settling(&self) -> Duration {
         2 * HOLD_DOWN + 12 * self.interval() * 4
+    }
+
+    /// From a question to the next while one is held, and an interval.
+    pub(super) fn asking(&self) -> Duration {
+        self.interval() + self.interval().max(Duration::from_millis(100))
     }
 
     pub(super) fn least_down(&self) -> Duration {
@@ -339,6 +350,9 @@ impl Lan {
                 let destination = host.wire.destinations().next().unwrap();
                 let datagram = Datagram { source, destination, local: host.address, ttl: 255, message: &message };
                 let received = host.wire.receive(&datagram, utc);
+                if let Received::Accepted { source, .. } = received {
+                    host.known = Some(source);
+                }
                 self.act(at, |machine, now| machine.handle_advert(now, &received));
             }
         }
@@ -371,8 +385,17 @@ impl Lan {
             }
             Output::Probe { .. } => {
                 let serves = |other: usize| other != at && self.hosts[other].linked && self.sees(at, other);
-                let served = self.hosts[at].linked && self.holders().into_iter().any(serves);
-                let probed = if served { Probed::Accepts } else { Probed::Nobody };
+                let is_known = |other: usize| self.hosts[at].known == Some(self.hosts[other].address);
+                let serving = || self.holders().into_iter().filter(|other| serves(*other));
+                let probed = if !self.hosts[at].linked {
+                    Probed::Nobody
+                } else if serving().next().is_some() {
+                    Probed::Accepts { known: serving().any(is_known) }
+                } else if self.forger {
+                    Probed::Accepts { known: false }
+                } else {
+                    Probed::Nobody
+                };
                 self.post(at, ORDER, Letter::Probed(probed));
             }
             Output::Event(event) => {

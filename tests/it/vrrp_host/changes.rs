@@ -3,11 +3,12 @@
 use std::fs;
 use std::time::Instant;
 
-use haechi::vrrp::host::{Facts, UpstreamFact, release};
+use haechi::vrrp::host::{Facts, Host, UpstreamFact, release};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::super::harness::segment::Segment;
 use super::super::harness::within;
-use super::{PATIENCE, Speaking, VIP, front, has, read, until_gone, well};
+use super::{PATIENCE, Speaking, VIP, front, has, listen, read, until_gone, until_logged, well};
 
 #[test]
 fn an_instance_follows_what_it_tracks() {
@@ -50,9 +51,7 @@ fn an_instance_follows_what_it_tracks() {
     first.until_active("preempting");
     let page = second.metrics();
     assert!(
-        page.contains(
-            "haechi_vrrp_transitions_total{instance=\"track-two\",state=\"active\",reason=\"hand_over\"} 2\n"
-        ),
+        page.contains("haechi_vrrp_transitions_total{vrrp=\"track-two\",state=\"active\",reason=\"hand_over\"} 2\n"),
         "{page}"
     );
 }
@@ -87,6 +86,28 @@ fn checks_are_run_and_hooks_are_told_in_order() {
         "active fault stopped",
     ];
     assert_eq!(last, expected, "{told}");
+}
+
+#[test]
+fn a_host_that_can_add_no_address_leaves_it_to_another() {
+    let Some(segment) = Segment::new(2) else { return };
+    let [one, two] = &*segment.hosts else { unreachable!() };
+    listen();
+    // It may send adverts, and no more. What a thread may not, those may not that it starts.
+    let host = one.enter(|| {
+        let has = capabilities(None).unwrap();
+        let effective = has.effective.difference(CapabilitySet::NET_ADMIN);
+        let permitted = has.permitted.difference(CapabilitySet::NET_ADMIN);
+        set_capabilities(None, CapabilitySets { effective, permitted, ..has }).unwrap();
+        Host::start(read(&front("unheld-one", "priority = 150")), Vec::new()).unwrap()
+    });
+    host.facts(well(&[])).unwrap();
+    let first = Speaking { at: one, host: Some(host) };
+    first.until_state("fault", "unfit");
+    until_logged("unheld-one", "no address could be added: another host is to have them");
+    let second = Speaking::front(two, "unheld-two", "priority = 100");
+    second.until("active", |now| now.state == "active" && now.holds);
+    assert!(!has(one, VIP) && has(two, VIP));
 }
 
 #[test]
@@ -155,7 +176,7 @@ fn an_instance_whose_interface_is_not_there_waits_for_it() {
     let [one] = &*segment.hosts else { unreachable!() };
     one.ip("link del eth0");
     let first = Speaking::front(one, "nolink-one", "");
-    super::until_logged("nolink-one", "waits: its interface is not there");
+    until_logged("nolink-one", "waits: its interface is not there");
     assert_eq!(first.until_state("fault", "starting").source, None);
     segment.connect(0);
     first.until_active("silence");

@@ -1,5 +1,6 @@
 //! One host goes, another one takes over.
 
+use haechi::vrrp::host::{Host, Left};
 use haechi::vrrp::netlink::{Change, News};
 
 use super::super::harness::namespaces::Namespace;
@@ -238,7 +239,8 @@ fn a_resumed_host_goes_on_where_it_was() {
     second.until("backup", |now| now.counters.accepted > 0);
     drop(first);
     let plans = read(&written);
-    let host = one.enter(|| haechi::vrrp::host::Host::start(plans, vec!["resumed-one".to_owned()]).unwrap());
+    let left = Left { name: "resumed-one".into(), active: true, peer: None };
+    let host = one.enter(|| Host::start(plans, vec![left]).unwrap());
     let again = Speaking { at: one, host: Some(host) };
     again.until_active("resumed");
     again.host().facts(well(&[])).unwrap();

@@ -2,6 +2,9 @@
 
 use super::*;
 
+const STRANGER: Probed = Probed::Accepts { known: false };
+const KNOWN: Probed = Probed::Accepts { known: true };
+
 fn stop() -> Settings {
     Settings { on_partition: OnPartition::Stop, ..settings() }
 }
@@ -48,27 +51,63 @@ fn who_is_dead_or_serves_no_more_is_replaced_in_time_whatever_the_policy() {
 fn who_serves_unheard_is_named_and_serve_claims_all_the_same() {
     let mut bench = silent(settings());
     bench.refuse(Refusal::Secret, told(101));
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, STRANGER);
     bench.said();
     bench.run_to(DOWN + 1);
     let outputs = bench.outputs();
     let (policy, refusal) = (OnPartition::Serve, Some(Refusal::Secret));
-    assert_eq!(outputs[0], Output::Event(Event::Unheard { policy, refusal }));
+    assert_eq!(outputs[0], Output::Event(Event::Unheard { policy, known: false, refusal }));
     assert!(outputs.contains(&became(State::Active, Reason::Unheard)));
 }
 
 #[test]
-fn stop_does_not_claim_from_who_serves_but_not_for_ever() {
+fn stop_does_not_claim_from_who_is_known_as_long_as_it_serves() {
     let mut bench = silent(stop());
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, KNOWN);
+    while bench.at() < 100 * DOWN {
+        bench.run_to(bench.at() + 10 * MS);
+        answer(&mut bench, KNOWN);
+    }
+    assert_eq!(bench.machine.state(), State::Backup);
+    let unheard = Event::Unheard { policy: OnPartition::Stop, known: true, refusal: None };
+    assert_eq!(bench.events(), [unheard], "it is told once");
+    // A stranger has had its time meanwhile.
+    bench.run_to(bench.at() + 100 * MS);
+    answer(&mut bench, STRANGER);
+    bench.run_to(bench.at() + 1);
+    assert!(bench.outputs().contains(&became(State::Active, Reason::UnheardTooLong)));
+}
+
+#[test]
+fn who_is_known_and_answers_nothing_any_more_is_not_waited_for() {
+    for probed in [Probed::Answers, Probed::Nobody] {
+        let mut bench = silent(stop());
+        answer(&mut bench, KNOWN);
+        bench.run_to(DOWN + 101 * MS);
+        answer(&mut bench, probed);
+        assert!(bench.outputs().contains(&became(State::Active, Reason::Silence)));
+    }
+    // Nobody can be asked: one answer does not count for ever.
+    let mut bench = silent(stop());
+    answer(&mut bench, KNOWN);
+    bench.run_to(DOWN + 299 * MS);
+    assert_eq!(bench.machine.state(), State::Backup);
+    bench.run_to(DOWN + 301 * MS);
+    assert!(bench.outputs().contains(&became(State::Active, Reason::Silence)));
+}
+
+#[test]
+fn stop_does_not_claim_from_a_stranger_that_serves_but_not_for_ever() {
+    let mut bench = silent(stop());
+    answer(&mut bench, STRANGER);
     let end = DOWN + 3 * DOWN;
     while bench.at() < end - 150 * MS {
         bench.run_to(bench.at() + 10 * MS);
-        answer(&mut bench, Probed::Accepts);
+        answer(&mut bench, STRANGER);
     }
     assert_eq!(bench.machine.state(), State::Backup);
     let outputs = bench.outputs();
-    let unheard = Event::Unheard { policy: OnPartition::Stop, refusal: None };
+    let unheard = Event::Unheard { policy: OnPartition::Stop, known: false, refusal: None };
     assert_eq!(outputs[0], Output::Event(unheard));
     let probes = outputs.iter().filter(|output| matches!(output, Output::Probe { .. })).count();
     assert!((8..=10).contains(&probes), "asked again each interval: {probes}");
@@ -79,7 +118,7 @@ fn stop_does_not_claim_from_who_serves_but_not_for_ever() {
 #[test]
 fn stop_claims_as_soon_as_nobody_serves_any_more() {
     let mut bench = silent(stop());
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, STRANGER);
     bench.run_to(DOWN + 101 * MS);
     assert!(matches!(bench.outputs()[..], [_, Output::Probe { .. }]));
     answer(&mut bench, Probed::Answers);
@@ -96,7 +135,7 @@ fn stop_waits_an_interval_for_a_late_answer() {
 
     let mut bench = silent(stop());
     bench.run_to(DOWN + 50 * MS);
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, STRANGER);
     bench.run_to(DOWN + 300 * MS);
     assert_eq!(bench.machine.state(), State::Backup);
 }
@@ -104,7 +143,7 @@ fn stop_waits_an_interval_for_a_late_answer() {
 #[test]
 fn an_advert_that_comes_through_ends_the_doubt() {
     let mut bench = silent(stop());
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, STRANGER);
     bench.run_to(DOWN + 50 * MS);
     bench.hear(11, told(101));
     bench.run_to(DOWN + 50 * MS + DOWN - 1);
@@ -113,9 +152,9 @@ fn an_advert_that_comes_through_ends_the_doubt() {
     // A stale answer is none to the next question.
     let mut bench = silent(stop());
     bench.hear(11, told(101));
-    answer(&mut bench, Probed::Accepts);
+    answer(&mut bench, STRANGER);
     bench.run_to(2 * DOWN);
-    assert!(!bench.events().contains(&Event::Unheard { policy: OnPartition::Stop, refusal: None }));
+    assert!(!bench.events().contains(&Event::Unheard { policy: OnPartition::Stop, known: false, refusal: None }));
 }
 
 #[test]

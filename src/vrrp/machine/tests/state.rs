@@ -380,3 +380,28 @@ fn differences_between_the_hosts_are_told_once_a_minute() {
     assert_eq!(bench.events().len(), 1);
     assert_eq!(bench.machine.counters().refused[Refusal::VirtualRouterId as usize], 2);
 }
+
+#[test]
+fn who_stops_at_once_says_so_and_waits_for_nobody() {
+    let mut bench = Bench::active(settings());
+    bench.run_to(50 * MS);
+    bench.said();
+    bench.act(Machine::stop_now);
+    let expected = [Output::Send { priority: 0 }, Output::Release, became(State::Fault(Fault::Stopped), Reason::Fault)];
+    assert_eq!(bench.outputs(), expected);
+
+    // Amid a hand-over, too.
+    let mut bench = Bench::active(settings());
+    bench.act(Machine::stop);
+    bench.run_to(50 * MS);
+    bench.said();
+    bench.act(Machine::stop_now);
+    assert_eq!(bench.outputs(), expected);
+    bench.act(Machine::stop);
+    assert_eq!(bench.outputs(), [], "once");
+
+    // A backup has nothing to give away.
+    let mut bench = Bench::new(settings());
+    bench.act(Machine::stop_now);
+    assert_eq!(bench.outputs(), [became(State::Fault(Fault::Stopped), Reason::Fault)]);
+}
