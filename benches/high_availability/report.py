@@ -1,0 +1,99 @@
+"""Figures into tables."""
+
+import datetime
+
+from figures import median, worst
+
+BEGIN = "<!-- figures of high availability: written by `make bench-ha` -->"
+END = "<!-- end of figures of high availability -->"
+
+COLUMNS = {
+    "gap_ms": "gap ms",
+    "failed": "failed",
+    "nowhere_ms": "address nowhere ms",
+    "twice_ms": "on two hosts ms",
+    "takeovers": "takeovers",
+}
+MORE = {
+    "refused": "refused",
+    "slowest_ms": "slowest good answer {} ms",
+    "advert_gap_ms": "longest time between adverts {} ms",
+    "named_ms": "named after {} ms",
+    "failed_after": "{} failed after the repair",
+    "twice_after_ms": "two active for {} ms after it",
+}
+GOALS = {
+    "gap_ms": "gap ≤ {} ms",
+    "failed": "≤ {} failed",
+    "refused": "≤ {} refused",
+    "takeovers": "≤ {} takeovers",
+    "twice_ms": "never on two hosts",
+    "named_ms": "named within {} ms",
+    "failed_after": "≤ {} failed after the repair",
+    "twice_after_ms": "one active within {} ms of it",
+}
+
+
+def spread(rounds, figure):
+    """The median, and the lowest and highest round where they differ."""
+    values = [found[figure] for found in rounds]
+    if None in values:
+        return "never" if not any(values) else "not always"
+    low, middle, high = (f"{value:.0f}" for value in (min(values), median(rounds, figure), worst(rounds, figure)))
+    return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def goal(goals):
+    return ", ".join(GOALS[goal.figure].format(f"{goal.most:.0f}") for goal in goals)
+
+
+def missed(event, rounds):
+    return [goal for goal in event.goals if not goal.is_reached(rounds)]
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def results(cells, judged):
+    """One row an event; `judged`: with what was measured before, what may be, and whether it is reached."""
+    rows = []
+    for event, cell in cells:
+        row = [event.text, event.adverts]
+        if fault := cell.get("fault"):
+            row += [f"not measured: {fault}", *[""] * (len(COLUMNS))]
+        else:
+            rounds = cell["rounds"]
+            row += [spread(rounds, figure) for figure in COLUMNS]
+            row.append("; ".join(MORE[figure].format(spread(rounds, figure)) for figure in event.also))
+        if judged:
+            row += [event.today, goal(event.goals), verdict(event, cell)]
+        rows.append(row)
+    head = ["event", "adverts", *COLUMNS.values(), "also"]
+    return table(head + ["today", "goal", ""] if judged else head, rows)
+
+
+def verdict(event, cell):
+    if cell.get("fault"):
+        return "**not measured**"
+    short = missed(event, cell["rounds"])
+    return f"**missed: {goal(short)}**" if short else "reached"
+
+
+def document(cells, versions, facts, rounds):
+    """`cells`: by contender, (event, cell)."""
+    measured = "; ".join(versions.values())
+    text = f"{datetime.date.today()}: {measured}; {facts}; median of {rounds} rounds (lowest–highest).\n"
+    for name, found in cells.items():
+        text += f"\n{name}:\n\n" + results(found, judged=name == "haechi")
+    return text
+
+
+def write(path, text):
+    """Replaces what stands between the two marker lines."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{path}: the marker lines are gone")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")

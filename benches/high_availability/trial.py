@@ -1,0 +1,168 @@
+"""One round of one event: a pair on a segment of its own, a client, and a witness."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import segment
+from contenders import VIP
+from fault import Fault
+from figures import QUIET, Record, check, figures
+
+HERE = pathlib.Path(__file__).parent
+RATE = 200
+TIMEOUT = 0.9
+PATIENCE = 60
+SERVERS = tuple(f"{segment.address('servers')}:{port}" for port in (8081, 8082, 8083))
+
+
+class Trial:
+    """What an event has at hand."""
+
+    def __init__(self, contender, settings, quick):
+        self.contender, self.settings, self.quick = contender, settings, quick
+        self.marks, self.seen, self.pair = {}, {}, []
+
+    def measure(self, event):
+        """Figures of a round; a fault where it has none."""
+        with contextlib.ExitStack() as stack:
+            self.folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ha-")))
+            self.folder.chmod(0o755)
+            stack.callback(self.reap)  # after the segment has ended them
+            self.segment = stack.enter_context(segment.Segment())
+            try:
+                self.begin(stack, event)
+                watch = stack.enter_context(Watch(self.segment))
+                self.hold(2 * QUIET)
+                event.script(self)
+                record = watch.record(self.marks)
+                check(record, event.late)
+            except (Fault, OSError, subprocess.SubprocessError) as fault:
+                said = "; ".join(f"{host.name_of_host}: {host.last_words()}" for host in self.pair)
+                raise Fault(f"{fault} [{said}]") from fault
+            return {**figures(record), **self.seen}
+
+    def begin(self, stack, event):
+        if self.settings.servers:
+            self.serve(stack)
+        self.one, self.two = self.pair = [self.host(name) for name in ("one", "two")]
+        self.one.start()
+        self.wait("one is active", lambda: self.one.state() == "active")
+        self.two.start()
+        self.wait("two is backup", lambda: self.two.state() == "backup")
+        if event.prepare:
+            event.prepare(self)
+
+    def reap(self):
+        for host in self.pair:
+            host.reap()
+
+    def host(self, name):
+        folder = self.folder / name
+        folder.mkdir()
+        return self.contender(self.segment.hosts[name], name, self.settings, folder)
+
+    def serve(self, stack):
+        words = self.segment.hosts["servers"].command(sys.executable, HERE / "origin.py", *self.settings.servers)
+        origin = stack.enter_context(
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        )
+        stack.callback(origin.stdin.close)
+        if origin.stdout.readline() != "ready\n":
+            raise Fault("the servers did not start")
+
+    def mark(self, name="event"):
+        """From now on it counts."""
+        self.marks[name] = time.monotonic()
+
+    def hold(self, seconds):
+        """So long the client goes on."""
+        time.sleep(seconds)
+
+    def wait(self, what, condition, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            if time.monotonic() > end:
+                raise Fault(f"not within {seconds} s: {what}")
+            time.sleep(0.02)
+        return found
+
+    def named(self, host, words, since):
+        """How long after `since` a log named the cause."""
+        at = words and host.said(words, since)
+        self.seen["named_ms"] = (at - since) * 1000 if at else None
+
+    def change(self, host, **settings):
+        host.change(dataclasses.replace(host.settings, **settings))
+
+    def kill_all(self, host):
+        """As a crash of the whole host, but that its kernel lives."""
+        pids = host.host.pids()
+        # Who starts others goes first.
+        for pid in sorted(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Watch:
+    """The client and the witness, from enter on."""
+
+    def __init__(self, on):
+        hosts = ",".join(f"{name}={on.hosts[name].name}" for name in ("one", "two"))
+        client = on.hosts["client"]
+        witness = ["--address", VIP, "--hosts", hosts, "--listen", client.name]
+        traffic = ["--address", f"{VIP}:80", "--rate", RATE, "--timeout", TIMEOUT]
+        self.commands = [
+            [sys.executable, HERE / "witness.py", *witness],
+            client.command(sys.executable, HERE / "traffic.py", *traffic),
+        ]
+
+    def __enter__(self):
+        self.processes = []
+        for command in self.commands:
+            self.processes.append(
+                subprocess.Popen(
+                    [str(word) for word in command],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+    def record(self, marks):
+        end = time.monotonic()
+        witness, traffic = self.processes
+        # Traffic ends by itself when all its requests have.
+        seen = [self.result(process) for process in (traffic, witness)]
+        return Record(
+            begin=seen[0]["begin"],
+            rate=seen[0]["rate"],
+            outcomes=seen[0]["outcomes"],
+            held=seen[1]["held"],
+            adverts=seen[1]["adverts"],
+            marks=dict(marks),
+            end=end,
+        )
+
+    def result(self, process):
+        output, error = process.communicate("", timeout=10)
+        if process.returncode:
+            raise Fault(f"{process.args}: {error.strip()[-300:]}")
+        if error.strip():
+            print(error.strip(), file=sys.stderr)
+        return json.loads(output)
