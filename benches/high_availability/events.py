@@ -140,19 +140,28 @@ def adverts_dropped(trial):
     trial.hold(4 if trial.quick else 8)
     trial.named(trial.two, trial.contender.unheard, trial.marks["cut"])
     trial.segment.undeafen("one")
-    trial.mark("heal")
     trial.segment.undeafen("two")
+    trial.mark("heal")
     trial.hold(5 if trial.quick else 10)
 
 
-def wrong_password(trial):
-    trial.change(trial.two, password="another")
+def wrong_password(trial, change):
+    """`change` gives the second host other settings."""
+    change(with_settings(trial.settings, password="another"))
     trial.mark("cut")
     trial.hold(trial.settings.down_ms("two") / 1000 + 4)
     trial.named(trial.two, trial.contender.refused, trial.marks["cut"])
     trial.mark("heal")
-    trial.change(trial.two, password=trial.settings.password)
+    change(trial.settings)
     trial.hold(5 if trial.quick else 10)
+
+
+def wrong_password_reloaded(trial):
+    wrong_password(trial, trial.two.reload)
+
+
+def wrong_password_restarted(trial):
+    wrong_password(trial, trial.two.restart)
 
 
 def cpu_burnt(trial):
@@ -166,7 +175,6 @@ def cpu_burnt(trial):
 
 
 UNMOVED = (Goal("refused", 0), Goal("takeovers", 0))
-HEALED = (Goal("failed_after", 0),)
 BROKEN = ("named_ms", "failed_after", "twice_after_ms")
 
 
@@ -245,14 +253,27 @@ EVENTS = [
         also=BROKEN,
         needs="drain",
     ),
-    Event(
-        "wrong-password",
-        "wrong auth_pass by a reload, then repaired",
-        OLD,
-        wrong_password,
-        (Goal("named_ms", OLD.interval_ms), Goal("failed_after", 0)),
-        "both active, \"invalid passwd\" at INFO; then an outage of 24 s and more",
-        also=BROKEN,
+    *(
+        Event(
+            f"wrong-password-{how}",
+            f"wrong auth_pass by a {how}, then repaired",
+            OLD,
+            script,
+            (Goal("named_ms", most), Goal("failed_after", 0)),
+            today,
+            also=BROKEN,
+            needs=how,
+        )
+        for how, script, most, today in (
+            ("reload", wrong_password_reloaded, OLD.interval_ms, ""),
+            (
+                "restart",
+                wrong_password_restarted,
+                # The program has to come up first.
+                OLD.interval_ms + 500,
+                'both active, "invalid passwd" at INFO; then an outage of 24 s and more',
+            ),
+        )
     ),
     Event(
         "cpu-burnt",

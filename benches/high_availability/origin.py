@@ -2,6 +2,7 @@
 """Small HTTP servers, as those behind the hosts, until standard input ends."""
 
 import asyncio
+import os
 import sys
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nserved\n"
@@ -24,6 +25,7 @@ async def main(addresses):
         await asyncio.start_server(serve, name, int(port), backlog=1024)
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    os._exit(0)  # what is open ends with it
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ COLUMNS = {
     "twice_ms": "on two hosts ms",
     "takeovers": "takeovers",
 }
+UNNAMED = "never", "not always"
 MORE = {
-    "refused": "refused",
+    "refused": "{} refused",
     "slowest_ms": "slowest good answer {} ms",
     "advert_gap_ms": "longest time between adverts {} ms",
     "named_ms": "named after {} ms",
@@ -38,13 +39,19 @@ def spread(rounds, figure):
     """The median, and the lowest and highest round where they differ."""
     values = [found[figure] for found in rounds]
     if None in values:
-        return "never" if not any(values) else "not always"
+        return UNNAMED[any(values)]
     low, middle, high = (f"{value:.0f}" for value in (min(values), median(rounds, figure), worst(rounds, figure)))
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
+def more(rounds, figure):
+    """A figure that has no column, in words."""
+    text = spread(rounds, figure)
+    return f"{text} named" if text in UNNAMED else MORE[figure].format(text)
+
+
 def goal(goals):
-    return ", ".join(GOALS[goal.figure].format(f"{goal.most:.0f}") for goal in goals)
+    return ", ".join(GOALS[goal.figure].format(f"{goal.most:.0f}") for goal in goals).replace("≤ 0 ", "0 ")
 
 
 def missed(event, rounds):
@@ -66,7 +73,7 @@ def results(cells, judged):
         else:
             rounds = cell["rounds"]
             row += [spread(rounds, figure) for figure in COLUMNS]
-            row.append("; ".join(MORE[figure].format(spread(rounds, figure)) for figure in event.also))
+            row.append("; ".join(more(rounds, figure) for figure in event.also))
         if judged:
             row += [event.today, goal(event.goals), verdict(event, cell)]
         rows.append(row)

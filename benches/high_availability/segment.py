@@ -106,6 +106,7 @@ class Segment:
         )
 
     def undeafen(self, name):
+        """It hears them again."""
         self.hosts[name].nft("delete table inet deaf")
 
 
@@ -122,7 +123,8 @@ def leftovers():
 
 
 def tool(*command, text=None):
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20)
+    # Ctrl-C is for this program, which then still needs its tools.
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20, start_new_session=True)
     if done.returncode:
         raise Fault(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

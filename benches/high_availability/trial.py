@@ -1,7 +1,6 @@
 """One round of one event: a pair on a segment of its own, a client, and a witness."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -98,9 +97,6 @@ class Trial:
         """How long after `since` a log named the cause."""
         at = words and host.said(words, since)
         self.seen["named_ms"] = (at - since) * 1000 if at else None
-
-    def change(self, host, **settings):
-        host.change(dataclasses.replace(host.settings, **settings))
 
     def kill_all(self, host):
         """As a crash of the whole host, but that its kernel lives."""

@@ -52,6 +52,7 @@ class Process:
     def read(self):
         for line in self.process.stdout:
             self.lines.append((time.monotonic(), line.rstrip()))
+        self.process.wait()  # a process that nobody waited for still has its number
 
     @property
     def pid(self):
@@ -66,7 +67,7 @@ class Process:
 
 
 class Contender:
-    """A program, or several, on one host. What a contender cannot do, it does not offer."""
+    """A program, or several, on one host. What it cannot do it has no method for: `drain`, `upgrade`, `reload`."""
 
     name = ""
 
@@ -89,8 +90,8 @@ class Contender:
         """As an operator does."""
         raise NotImplementedError
 
-    def change(self, settings):
-        """To other settings, without a restart."""
+    def restart(self, settings):
+        """Stops VRRP and starts it with these settings."""
         raise NotImplementedError
 
     def said(self, words, since=0.0):

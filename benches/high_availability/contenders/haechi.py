@@ -45,10 +45,16 @@ class Haechi(Contender):
     def upgrade(self):
         self.tell("upgrade")
 
-    def change(self, settings):
+    def reload(self, settings):
+        self.settings = settings
         self.write(settings)
         self.tell("reload")
+
+    def restart(self, settings):
+        self.stop()
+        self.guard.process.wait(40)
         self.settings = settings
+        self.start()
 
     def tell(self, order):
         return run([self.binary, order, "--config", self.path])

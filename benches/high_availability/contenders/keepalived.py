@@ -17,12 +17,15 @@ class Keepalived(Contender):
         return f"{keepalived}, " + first_line(["haproxy", "-v"]).split(" - ")[0]
 
     def start(self):
-        self.write(self.settings)
         (self.folder / "haproxy.cfg").write_text(self.haproxy())
         # It binds an address that is not there yet.
-        self.spawn("sysctl", "-q", "net.ipv4.ip_nonlocal_bind=1").process.wait()
+        self.spawn("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind").process.wait()
         self.balancer = self.spawn("haproxy", "-db", "-f", self.folder / "haproxy.cfg")
         (self.folder / "balancer.pid").write_text(str(self.balancer.pid))
+        self.direct()
+
+    def direct(self):
+        self.write(self.settings)
         pids = ["--pid", self.folder / "pid", "--vrrp_pid", self.folder / "vrrp.pid"]
         options = ["--dont-fork", "--log-console", "--vrrp", "--use-file", self.folder / "keepalived.conf"]
         self.director = self.spawn("keepalived", *options, *pids)
@@ -40,12 +43,18 @@ class Keepalived(Contender):
     def stop(self):
         self.director.process.send_signal(signal.SIGTERM)
 
-    def change(self, settings):
-        self.write(settings)
-        self.director.process.send_signal(signal.SIGHUP)
+    def restart(self, settings):
+        self.stop()
+        self.director.process.wait(30)
         self.settings = settings
+        self.direct()
 
     def write(self, settings):
+        password = settings.password and f"""
+    authentication {{
+        auth_type PASS
+        auth_pass {settings.password}
+    }}"""
         text = f"""\
 global_defs {{
     vrrp_version {settings.version}
@@ -65,7 +74,7 @@ vrrp_instance front {{
     priority {settings.priority(self.name_of_host)}
     advert_int {settings.interval_ms / 1000:g}
     {"" if settings.preempt else "nopreempt"}
-    {f"authentication {{ auth_type PASS auth_pass {settings.password} }}" if settings.password else ""}
+    {password}
     virtual_ipaddress {{
         {VIP}/24
     }}
