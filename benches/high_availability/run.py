@@ -28,7 +28,8 @@ def main():
     if os.geteuid():
         raise SystemExit("network namespaces need root")
     Haechi.binary = options.haechi
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    for number in segment.ENDS:
+        signal.signal(number, lambda *_: sys.exit("ended by a signal"))
     for namespace in segment.leftovers():
         namespace.remove()
     realtime.begin()

@@ -1,17 +1,20 @@
 """Hosts on one switch: network namespaces, which are gone with the segment, and all that ran in them."""
 
+import contextlib
 import itertools
 import os
 import pathlib
 import shlex
 import signal
 import subprocess
+import sys
 import time
 
 from fault import Fault
 
 NUMBERS = itertools.count()
 PORT = "port{}"
+ENDS = signal.SIGINT, signal.SIGTERM
 # Who is plugged in: names of hosts, and the last byte of their addresses.
 HOSTS = {"one": 11, "two": 12, "client": 21, "servers": 31}
 
@@ -53,26 +56,30 @@ class Segment:
     """Two hosts, a client, and a host with servers: 192.168.0.11 and so on, each by its `eth0`."""
 
     def __enter__(self):
-        prefix = f"bench-ha-{os.getpid()}-{next(NUMBERS)}"
         self.made = []
         try:
-            self.switch = self.add(f"{prefix}-switch")
-            self.switch.ip("link add br0 type bridge mcast_snooping 0")
-            self.switch.ip("link set br0 up")
-            self.hosts = {name: self.add(f"{prefix}-{name}") for name in HOSTS}
-            for name in HOSTS:
-                self.connect(name)
+            with undisturbed():
+                self.build(f"bench-ha-{os.getpid()}-{next(NUMBERS)}")
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
-        for namespace in reversed(self.made):
-            try:
-                namespace.remove()
-            except Fault as fault:
-                print(f"note: {fault}")
+        with undisturbed():
+            for namespace in reversed(self.made):
+                try:
+                    namespace.remove()
+                except Fault as fault:
+                    print(f"note: {fault}", file=sys.stderr)
+
+    def build(self, prefix):
+        self.switch = self.add(f"{prefix}-switch")
+        self.switch.ip("link add br0 type bridge mcast_snooping 0")
+        self.switch.ip("link set br0 up")
+        self.hosts = {name: self.add(f"{prefix}-{name}") for name in HOSTS}
+        for name in HOSTS:
+            self.connect(name)
 
     def add(self, name):
         tool("ip", "netns", "add", name)
@@ -112,6 +119,20 @@ class Segment:
 
 def address(name):
     return f"192.168.0.{HOSTS[name]}"
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """An end that a signal asks for comes after this, not in the middle."""
+    asked = []
+    before = {number: signal.signal(number, lambda *received: asked.append(received[0])) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if asked:
+            signal.raise_signal(asked[0])
 
 
 def leftovers():
