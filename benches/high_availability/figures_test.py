@@ -2,9 +2,11 @@
 
 import unittest
 
+import databases.figures as databases
 import report
 import traffic
 import witness
+from databases import mysql
 from fault import Fault
 from figures import Goal, Record, addresses, check, figures, gap
 
@@ -125,6 +127,49 @@ class Goals(unittest.TestCase):
         self.assertEqual(report.spread([{"named_ms": None}], "named_ms"), "never")
 
 
+class Databases(unittest.TestCase):
+    """Two writers, a write of each every 20 ms for three seconds; the event after two."""
+
+    def setUp(self):
+        self.tries = [
+            databases.Try(1 + n / 100, 1 + n / 100 + 0.002, n % 2, n // 2, "acked") for n in range(300)
+        ]
+        self.rows = {(one.writer, one.number): 1 for one in self.tries}
+
+    def test_a_quiet_round(self):
+        databases.check(self.tries, EVENT, RATE)
+        self.assertAlmostEqual(databases.gap(self.tries, EVENT, 4.0), 0.010)
+        self.assertEqual(databases.lost(self.tries, self.rows), 0)
+
+    def test_what_failed_before_the_event_is_no_result(self):
+        self.tries[90] = self.tries[90]._replace(outcome="Refused 1290")
+        with self.assertRaisesRegex(Fault, "1290 before the event"):
+            databases.check(self.tries, EVENT, RATE)
+
+    def test_a_stop_of_writes(self):
+        self.tries = [
+            one._replace(outcome="reset") if 2.0 <= one.due < 2.3 else one for one in self.tries
+        ]
+        self.assertAlmostEqual(databases.gap(self.tries, EVENT, 4.0), 0.310)
+        self.assertEqual(databases.failed(self.tries, EVENT), 30)
+
+    def test_lost_is_acknowledged_and_not_there(self):
+        del self.rows[(0, 3)], self.rows[(1, 7)]
+        self.tries[6] = self.tries[6]._replace(outcome="reset")
+        self.assertEqual(databases.lost(self.tries, self.rows), 1)
+
+    def test_stray_is_written_after_the_event_by_the_wrong_server(self):
+        tables = {1: self.rows, 2: {(0, 10): 2, (0, 120): 2, (1, 140): 1, (99, 1): 2}}
+        self.assertEqual(databases.stray(self.tries, EVENT, tables, 2), 1)
+
+    def test_out_and_back(self):
+        reads = [(2 + n / 100, 3 if n < 5 or n >= 120 else 2) for n in range(200)]
+        out, back = databases.out_and_back(reads, 3, 2.0, 3.0)
+        self.assertAlmostEqual(out, 0.04)
+        self.assertAlmostEqual(back, 0.2)
+        self.assertEqual(databases.out_and_back(reads[:100], 3, 2.0, 2.5)[1], None)
+
+
 class Parsers(unittest.TestCase):
     def test_answers(self):
         head = b"HTTP/1.1 200 OK\r\nX-Host: one\r\nContent-Length: 3\r\n\r\n"
@@ -143,6 +188,10 @@ class Parsers(unittest.TestCase):
         vip, other = bytes([192, 168, 0, 100]), bytes([192, 168, 0, 11])
         both = message(20, other) + message(20, vip) + message(21, vip) + message(3, b"")
         self.assertEqual(witness.changes(both, "192.168.0.100"), [True, False])
+
+    def test_rows(self):
+        self.assertEqual(mysql.row(b"\x01a\xfb\x00\xfc\x02\x00bc"), ("a", None, "", "bc"))
+        self.assertEqual(mysql.row(b"\x03def\x00\x00\x00\x02id\xff\xff", 5)[4], "id")
 
     def test_adverts(self):
         packet = bytes([0x45] + [0] * 11 + [192, 168, 0, 11, 224, 0, 0, 18, 0x31, 51, 150, 1])

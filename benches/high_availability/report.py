@@ -13,7 +13,13 @@ COLUMNS = {
     "nowhere_ms": "address nowhere ms",
     "twice_ms": "on two hosts ms",
     "takeovers": "takeovers",
+    "lost": "acknowledged and lost",
+    "stray": "written elsewhere",
 }
+# The tables, by what is measured.
+PAIR = "gap_ms", "failed", "nowhere_ms", "twice_ms", "takeovers"
+DATABASE = "gap_ms", "failed", "lost", "stray", "takeovers"
+TABLES = {PAIR: "", DATABASE: ", before a primary and two replicas"}
 UNNAMED = "never", "not always"
 MORE = {
     "refused": "{} refused",
@@ -22,6 +28,10 @@ MORE = {
     "named_ms": "named after {} ms",
     "failed_after": "{} failed after the repair",
     "twice_after_ms": "two active for {} ms after it",
+    "promotion_ms": "promotion {} ms",
+    "over_ms": "{} ms more",
+    "out_ms": "out after {} ms",
+    "back_ms": "back after {} ms",
 }
 GOALS = {
     "gap_ms": "gap ≤ {} ms",
@@ -32,6 +42,11 @@ GOALS = {
     "named_ms": "named within {} ms",
     "failed_after": "≤ {} failed after the repair",
     "twice_after_ms": "one active within {} ms of it",
+    "over_ms": "gap ≤ promotion + {} ms",
+    "lost": "≤ {} lost",
+    "stray": "≤ {} written elsewhere",
+    "out_ms": "out within {} ms",
+    "back_ms": "back within {} ms",
 }
 
 
@@ -63,21 +78,21 @@ def table(head, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def results(cells, judged):
+def results(cells, columns, judged):
     """One row an event; `judged`: with what was measured before, what may be, and whether it is reached."""
     rows = []
     for event, cell in cells:
         row = [event.text, event.adverts]
         if fault := cell.get("fault"):
-            row += [f"not measured: {fault}", *[""] * (len(COLUMNS))]
+            row += [f"not measured: {fault}", *[""] * len(columns)]
         else:
             rounds = cell["rounds"]
-            row += [spread(rounds, figure) for figure in COLUMNS]
+            row += [spread(rounds, figure) for figure in columns]
             row.append("; ".join(more(rounds, figure) for figure in event.also))
         if judged:
             row += [event.today, goal(event.goals), verdict(event, cell)]
         rows.append(row)
-    head = ["event", "adverts", *COLUMNS.values(), "also"]
+    head = ["event", "adverts", *(COLUMNS[figure] for figure in columns), "also"]
     return table(head + ["today", "goal", ""] if judged else head, rows)
 
 
@@ -93,7 +108,9 @@ def document(cells, versions, facts, rounds):
     measured = "; ".join(versions.values())
     text = f"{datetime.date.today()}: {measured}; {facts}; median of {rounds} rounds (lowest–highest).\n"
     for name, found in cells.items():
-        text += f"\n{name}:\n\n" + results(found, judged=name == "haechi")
+        for columns, what in TABLES.items():
+            if of_these := [(event, cell) for event, cell in found if event.columns == columns]:
+                text += f"\n{name}{what}:\n\n" + results(of_these, columns, judged=name == "haechi")
     return text
 
 

@@ -14,10 +14,11 @@ import report
 import segment
 from contenders.haechi import Haechi
 from contenders.keepalived import Keepalived
-from events import EVENTS
+from databases.events import EVENTS as DATABASE_EVENTS
+from events import EVENTS as PAIR_EVENTS
 from fault import Fault
-from trial import Trial
 
+EVENTS = PAIR_EVENTS + DATABASE_EVENTS
 CONTENDERS = {contender.name: contender for contender in (Haechi, Keepalived)}
 # A round that says nothing, mostly since the machine was busy, is repeated so often.
 REPEATS = 2
@@ -48,10 +49,12 @@ def arguments():
     parser.add_argument("--haechi", type=pathlib.Path, default="target/release/haechi", help="the binary")
     parser.add_argument("--contender", type=contenders, default=[Haechi], metavar="NAME,..", help="haechi, keepalived")
     names = ", ".join(event.name for event in EVENTS)
-    parser.add_argument("--only", type=chosen, default=EVENTS, metavar="PATTERN,..", help=f"some of {names}; worker-*")
+    some = f"some of {names}; PATTERN*"
+    parser.add_argument("--only", type=chosen, default=PAIR_EVENTS, metavar="PATTERN,..", help=some)
     parser.add_argument("--rounds", type=int, default=3, help="how often each event is measured")
     parser.add_argument("--quick", action="store_true", help="one round, and less patience: does every event work?")
-    parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help="write the table between its markers, unless quick")
+    written = "write the tables between its markers, unless quick"
+    parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help=written)
     options = parser.parse_args()
     options.haechi = options.haechi.resolve()
     if options.quick:
@@ -84,7 +87,7 @@ class Bench:
         self.versions = {contender.name: contender.version() for contender in options.contender}
 
     def measure(self, event, contender):
-        if event.needs and not hasattr(contender, event.needs):
+        if event.needs and event.needs not in contender.can:
             return
         cell = {"rounds": []}
         self.cells[contender.name].append((event, cell))
@@ -102,7 +105,7 @@ class Bench:
     def round(self, event, contender):
         for left in reversed(range(REPEATS + 1)):
             try:
-                return Trial(contender, event.settings, self.options.quick).measure(event)
+                return event.trial(contender, event.settings, self.options.quick).measure(event)
             except Fault as fault:
                 self.say(f"{event.name} {contender.name}: no result: {fault}")
                 if not left:

@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).parent
 RATE = 200
 TIMEOUT = 0.9
 PATIENCE = 60
+FAULTS = Fault, OSError, subprocess.SubprocessError, ValueError
 SERVERS = tuple(f"{segment.address('servers')}:{port}" for port in (8081, 8082, 8083))
 
 
@@ -38,15 +39,21 @@ class Trial:
             self.segment = stack.enter_context(segment.Segment())
             try:
                 self.begin(stack, event)
-                watch = stack.enter_context(Watch(self.segment))
-                self.hold(2 * QUIET)
-                event.script(self)
-                record = watch.record(self.marks)
-                check(record, event.late)
-            except (Fault, OSError, subprocess.SubprocessError) as fault:
+                return {**self.watch(stack, event), **self.seen}
+            except FAULTS as fault:
                 said = "; ".join(f"{host.name_of_host}: {host.last_words()}" for host in self.pair)
                 raise Fault(f"{fault} [{said}]") from fault
-            return {**figures(record), **self.seen}
+
+    def watch(self, stack, event):
+        """What clients and witness see of it, as figures."""
+        watch = stack.enter_context(Watch(witness(self.segment), client(self.segment)))
+        self.hold(2 * QUIET)
+        event.script(self)
+        end = time.monotonic()
+        seen, traffic = watch.results()
+        record = Record(**traffic, **seen, marks=self.marks, end=end)
+        check(record, event.late)
+        return figures(record)
 
     def begin(self, stack, event):
         if self.settings.servers:
@@ -108,31 +115,23 @@ class Trial:
 
 
 class Watch:
-    """The client and the witness, from enter on."""
+    """Programs that look on, from enter on: each ends with its standard input, and says all that it saw as JSON."""
 
-    def __init__(self, on):
-        hosts = ",".join(f"{name}={on.hosts[name].name}" for name in ("one", "two"))
-        client = on.hosts["client"]
-        witness = ["--address", VIP, "--hosts", hosts, "--listen", client.name]
-        traffic = ["--address", f"{VIP}:80", "--rate", RATE, "--timeout", TIMEOUT]
-        self.commands = [
-            [sys.executable, HERE / "witness.py", *witness],
-            client.command(sys.executable, HERE / "traffic.py", *traffic),
-        ]
+    def __init__(self, *commands):
+        self.commands = commands
 
     def __enter__(self):
-        self.processes = []
-        for command in self.commands:
-            self.processes.append(
-                subprocess.Popen(
-                    [str(word) for word in command],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    start_new_session=True,
-                )
+        self.processes = [
+            subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
             )
+            for command in self.commands
+        ]
         return self
 
     def __exit__(self, *_):
@@ -140,25 +139,25 @@ class Watch:
             process.kill()
             process.communicate()
 
-    def record(self, marks):
-        end = time.monotonic()
-        witness, traffic = self.processes
-        # Traffic ends by itself when all its requests have.
-        seen = [self.result(process) for process in (traffic, witness)]
-        return Record(
-            begin=seen[0]["begin"],
-            rate=seen[0]["rate"],
-            outcomes=seen[0]["outcomes"],
-            held=seen[1]["held"],
-            adverts=seen[1]["adverts"],
-            marks=dict(marks),
-            end=end,
-        )
+    def results(self):
+        """In the order of the commands. The last one ends first, so that the first sees all of it."""
+        return [self.result(process) for process in reversed(self.processes)][::-1]
 
     def result(self, process):
-        output, error = process.communicate("", timeout=10)
+        output, error = process.communicate("", timeout=30)
         if process.returncode:
             raise Fault(f"{process.args}: {error.strip()[-300:]}")
         if error.strip():
             print(error.strip(), file=sys.stderr)
         return json.loads(output)
+
+
+def witness(on):
+    hosts = ",".join(f"{name}={on.hosts[name].name}" for name in ("one", "two"))
+    words = ["--address", VIP, "--hosts", hosts, "--listen", on.hosts["client"].name]
+    return [sys.executable, HERE / "witness.py", *words]
+
+
+def client(on):
+    words = ["--address", f"{VIP}:80", "--rate", RATE, "--timeout", TIMEOUT]
+    return on.hosts["client"].command(sys.executable, HERE / "traffic.py", *words)

@@ -9,6 +9,7 @@ from fault import Fault
 
 VIP = "192.168.0.100"
 ROUTER = 51
+WRITES, READS = 3306, 3307
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Settings:
     on_partition: str = "serve"
     password: str = ""
     servers: tuple = ()  # answers come from these; none: from the hosts themselves
+    databases: tuple = ()  # a primary and its replicas, behind an address for writes and one for reads
+    check_ms: int = 50  # how often they are asked for their roles
+    promotion: tuple = ()  # the command that makes one of them the primary
 
     def priority(self, name):
         return {"one": 150, "two": 100}[name]
@@ -67,9 +71,10 @@ class Process:
 
 
 class Contender:
-    """A program, or several, on one host. What it cannot do it has no method for: `drain`, `upgrade`, `reload`."""
+    """A program, or several, on one host."""
 
     name = ""
+    can = frozenset()  # what not every contender can do, by the names that events use
 
     def __init__(self, host, name, settings, folder):
         self.host, self.name_of_host, self.settings, self.folder = host, name, settings, folder

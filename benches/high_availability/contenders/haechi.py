@@ -3,17 +3,21 @@
 import json
 import signal
 
+from databases.mysql import PASSWORD
 from fault import Fault
 
-from . import ROUTER, VIP, Contender, first_line, run
+from . import READS, ROUTER, VIP, WRITES, Contender, first_line, run
 
 
 class Haechi(Contender):
     name = "haechi"
+    can = frozenset({"drain", "upgrade", "reload", "restart", "on_partition", "roles"})
     binary = None
     # What its log says, by event.
     unheard = "adverts do not arrive"
     refused = "refused: its password"
+    errant = "errant"
+    double = "writable"
 
     @classmethod
     def version(cls):
@@ -65,7 +69,9 @@ class Haechi(Contender):
 
     def write(self, settings):
         servers = ", ".join(f'"{server}"' for server in settings.servers)
-        handler = 'proxy = { upstream = "was" }' if servers else f'respond = {{ status = 200, body = "{self.name_of_host}" }}'
+        handler = f'respond = {{ status = 200, body = "{self.name_of_host}" }}'
+        if servers:
+            handler = 'proxy = { upstream = "was" }'
         text = f"""\
 [process]
 workers = 1
@@ -108,4 +114,38 @@ upstreams = {{ was = {{ healthy = 1, weight = 100 }} }}
 servers = [{servers}]
 health = {{ http = "/health", interval = "1s" }}
 """
+        if settings.databases:
+            text += databases(settings)
         self.path.write_text(text)
+
+
+def databases(settings):
+    """One address for writes, one for reads."""
+    text = ""
+    hook = f'on_primary_lost = {{ command = {quoted(settings.promotion)}, timeout = "20s" }}'
+    for name, port, role, more in (
+        ("writer", WRITES, "primary", hook),
+        ("reader", READS, "replica", ""),
+    ):
+        text += f"""
+[listener.db-{name}]
+bind = ["{VIP}:{port}"]
+mode = "tcp"
+upstream = "mysql-{name}"
+
+[upstream.mysql-{name}]
+servers = {quoted(settings.databases)}
+{more}
+
+[upstream.mysql-{name}.health]
+mysql = {{ user = "haechi_check", password = "{PASSWORD}", role = "{role}" }}
+interval = "{settings.check_ms}ms"
+timeout = "200ms"
+rise = 1
+fall = 2
+"""
+    return text
+
+
+def quoted(words):
+    return "[" + ", ".join(f'"{word}"' for word in words) + "]"

@@ -7,6 +7,7 @@ from . import ROUTER, VIP, Contender, first_line
 
 class Keepalived(Contender):
     name = "keepalived"
+    can = frozenset({"restart"})  # it reloads, but goes on with the old password
     # It has no words for adverts that are lost.
     unheard = None
     refused = "invalid passwd"
