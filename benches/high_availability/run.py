@@ -53,6 +53,8 @@ def arguments():
     parser.add_argument("--only", type=chosen, default=PAIR_EVENTS, metavar="PATTERN,..", help=some)
     parser.add_argument("--rounds", type=int, default=3, help="how often each event is measured")
     parser.add_argument("--quick", action="store_true", help="one round, and less patience: does every event work?")
+    kept = "write there all that was seen of each round"
+    parser.add_argument("--records", type=pathlib.Path, metavar="FOLDER", help=kept)
     written = "write the tables between its markers, unless quick"
     parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help=written)
     options = parser.parse_args()
@@ -93,7 +95,7 @@ class Bench:
         self.cells[contender.name].append((event, cell))
         for number in range(self.options.rounds):
             try:
-                found = self.round(event, contender)
+                found = self.round(event, contender, number)
             except Fault as fault:
                 # With one round less the median would be another one's.
                 cell.update(rounds=[], fault=" ".join(str(fault).split())[:300])
@@ -102,14 +104,18 @@ class Bench:
             shown = ", ".join(f"{key} {self.number(value)}" for key, value in found.items())
             self.say(f"{event.name} {number + 1} {contender.name}: {shown}")
 
-    def round(self, event, contender):
+    def round(self, event, contender, number):
         for left in reversed(range(REPEATS + 1)):
+            trial = event.trial(contender, event.settings, self.options.quick)
             try:
-                return event.trial(contender, event.settings, self.options.quick).measure(event)
+                return trial.measure(event)
             except Fault as fault:
                 self.say(f"{event.name} {contender.name}: no result: {fault}")
                 if not left:
                     raise
+            finally:
+                if self.options.records:
+                    trial.keep(self.options.records / f"{event.name}-{contender.name}-{number + 1}.json")
 
     def document(self):
         return report.document(self.cells, self.versions, facts(), self.options.rounds)

@@ -1,6 +1,7 @@
 """One round of one event: a pair on a segment of its own, a client, and a witness."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -29,6 +30,7 @@ class Trial:
     def __init__(self, contender, settings, quick):
         self.contender, self.settings, self.quick = contender, settings, quick
         self.marks, self.seen, self.pair = {}, {}, []
+        self.raw = {}  # all that was seen, for those who want to know why
 
     def measure(self, event):
         """Figures of a round; a fault where it has none."""
@@ -52,6 +54,7 @@ class Trial:
         end = time.monotonic()
         seen, traffic = watch.results()
         record = Record(**traffic, **seen, marks=self.marks, end=end)
+        self.raw = dataclasses.asdict(record)
         check(record, event.late)
         return figures(record)
 
@@ -69,6 +72,12 @@ class Trial:
     def reap(self):
         for host in self.pair:
             host.reap()
+
+    def keep(self, path):
+        """What was seen and what was logged, on one clock."""
+        logs = {host.name_of_host: sorted(line for p in host.processes for line in p.lines) for host in self.pair}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**self.raw, "logs": logs}))
 
     def host(self, name):
         folder = self.folder / name

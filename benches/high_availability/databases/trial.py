@@ -45,6 +45,7 @@ class DatabaseTrial(Trial):
         event.script(self)
         end = time.monotonic()
         seen, reads, tries = watch.results()
+        self.raw = {**seen, "reads": reads, "tries": tries, "promotions": self.promoted(), "marks": self.marks}
         tries = [figures.Try(*one) for one in tries]
         begin = self.marks["event"]
         figures.check(tries, self.begun, RATE)
