@@ -20,11 +20,10 @@ COLUMNS = {
 PAIR = "gap_ms", "failed", "nowhere_ms", "twice_ms", "takeovers"
 DATABASE = "gap_ms", "failed", "lost", "stray", "takeovers"
 TABLES = {PAIR: "", DATABASE: ", before a primary and two replicas"}
-UNNAMED = "never", "not always"
 MORE = {
     "refused": "{} refused",
     "slowest_ms": "slowest good answer {} ms",
-    "advert_gap_ms": "longest time between adverts {} ms",
+    "advert_gap_ms": "adverts up to {} ms apart",
     "named_ms": "named after {} ms",
     "failed_after": "{} failed after the repair",
     "twice_after_ms": "two active for {} ms after it",
@@ -33,12 +32,16 @@ MORE = {
     "out_ms": "out after {} ms",
     "back_ms": "back after {} ms",
 }
+# Of a figure that nobody has seen, or not in every round.
+UNSEEN = "never", "not always"
+NEVER = {"named_ms": "named", "promotion_ms": "promoted", "over_ms": "written again", "back_ms": "back"}
 GOALS = {
     "gap_ms": "gap ≤ {} ms",
     "failed": "≤ {} failed",
     "refused": "≤ {} refused",
     "takeovers": "≤ {} takeovers",
     "twice_ms": "never on two hosts",
+    "advert_gap_ms": "adverts ≤ {} ms apart",
     "named_ms": "named within {} ms",
     "failed_after": "≤ {} failed after the repair",
     "twice_after_ms": "one active within {} ms of it",
@@ -54,15 +57,20 @@ def spread(rounds, figure):
     """The median, and the lowest and highest round where they differ."""
     values = [found[figure] for found in rounds]
     if None in values:
-        return UNNAMED[any(values)]
-    low, middle, high = (f"{value:.0f}" for value in (min(values), median(rounds, figure), worst(rounds, figure)))
+        return UNSEEN[any(values)]
+    low, middle, high = map(number, (min(values), median(rounds, figure), worst(rounds, figure)))
     return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def number(value):
+    """A time below a tenth of a millisecond is the witness's own."""
+    return f"{value:.1f}" if 0.05 <= value < 9.95 and value % 1 else f"{value:.0f}"
 
 
 def more(rounds, figure):
     """A figure that has no column, in words."""
     text = spread(rounds, figure)
-    return f"{text} named" if text in UNNAMED else MORE[figure].format(text)
+    return f"{text} {NEVER[figure]}" if text in UNSEEN else MORE[figure].format(text)
 
 
 def goal(goals):
