@@ -72,9 +72,11 @@ class Haechi(Contender):
         handler = f'respond = {{ status = 200, body = "{self.name_of_host}" }}'
         if servers:
             handler = 'proxy = { upstream = "was" }'
+        state = f'state = "{self.folder}/state"' if settings.databases else ""
         text = f"""\
 [process]
 workers = 1
+{state}
 
 [admin]
 bind = "127.0.0.1:9900"
@@ -122,7 +124,7 @@ health = {{ http = "/health", interval = "1s" }}
 def databases(settings):
     """One address for writes, one for reads."""
     text = ""
-    hook = f'on_primary_lost = {{ command = {quoted(settings.promotion)}, timeout = "20s" }}'
+    hook = f'hooks = {{ on_primary_lost = {{ command = {quoted(settings.promotion)}, timeout = "20s" }} }}'
     for name, port, role, more in (
         ("writer", WRITES, "primary", hook),
         ("reader", READS, "replica", ""),
