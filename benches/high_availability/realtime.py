@@ -14,3 +14,8 @@ def begin():
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError as error:
         print(f"note: no real-time priority, times may be late: {error}", file=sys.stderr)
+
+
+def ready():
+    """Whoever started this program may go on."""
+    print("ready", flush=True)

@@ -141,6 +141,7 @@ def main():
     options = parser.parse_args()
     name, port = options.address.split(":")
     realtime.begin()
+    realtime.ready()
     json.dump(Traffic((name, int(port)), options.rate, options.timeout).run(sys.stdin), sys.stdout)
 
 

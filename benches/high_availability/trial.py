@@ -141,6 +141,9 @@ class Watch:
             )
             for command in self.commands
         ]
+        for process in self.processes:
+            if process.stdout.readline() != "ready\n":
+                raise Fault(f"{process.args} did not start: {process.communicate()[1].strip()[-300:]}")
         return self
 
     def __exit__(self, *_):

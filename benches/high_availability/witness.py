@@ -107,6 +107,7 @@ def main():
     selector.register(advert_socket(), selectors.EVENT_READ)
     selector.register(sys.stdin, selectors.EVENT_READ, "")
     realtime.begin()
+    realtime.ready()
     json.dump(watch(selector, options.address, sys.stdin), sys.stdout)
 
 

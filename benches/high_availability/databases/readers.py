@@ -32,6 +32,7 @@ def main():
     options = parser.parse_args()
     name, port = options.address.split(":")
     realtime.begin()
+    realtime.ready()
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     reads, due = [], time.monotonic()

@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=5, help="seconds for a connection or a write")
     options = parser.parse_args()
     realtime.begin()
+    realtime.ready()
     over, begin = threading.Event(), time.monotonic()
     writers = [Writer(options, begin, number, over) for number in range(options.writers)]
     for writer in writers:
