@@ -92,7 +92,9 @@ def results(cells, columns, judged):
     for event, cell in cells:
         row = [event.text, event.adverts]
         if fault := cell.get("fault"):
-            row += [f"not measured: {fault}", *[""] * len(columns)]
+            # Without the logs, which were shown when it happened.
+            reason = " ".join(str(fault).partition(" [")[0].split()).replace("|", "/")
+            row += [f"not measured: {reason[:200]}", *[""] * len(columns)]
         else:
             rounds = cell["rounds"]
             row += [spread(rounds, figure) for figure in columns]

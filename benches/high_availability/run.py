@@ -98,7 +98,7 @@ class Bench:
                 found = self.round(event, contender, number)
             except Fault as fault:
                 # With one round less the median would be another one's.
-                cell.update(rounds=[], fault=" ".join(str(fault).split())[:300])
+                cell.update(rounds=[], fault=fault)
                 return
             cell["rounds"].append(found)
             shown = ", ".join(f"{key} {self.number(value)}" for key, value in found.items())
