@@ -62,10 +62,11 @@ class Trial:
         if self.settings.servers:
             self.serve(stack)
         self.one, self.two = self.pair = [self.host(name) for name in ("one", "two")]
-        self.one.start()
-        self.wait("one is active", lambda: self.one.state() == "active")
-        self.two.start()
-        self.wait("two is backup", lambda: self.two.state() == "backup")
+        for host, state in (self.one, "active"), (self.two, "backup"):
+            host.start()
+            self.wait(f"{host.name_of_host} is {state}", lambda: host.state() == state or host.is_over())
+            if host.is_over():
+                raise Fault(f"{host.name_of_host} ended")
         if event.prepare:
             event.prepare(self)
 

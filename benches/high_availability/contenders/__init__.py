@@ -108,6 +108,10 @@ class Contender:
         self.processes.append(process)
         return process
 
+    def is_over(self):
+        """What was started last has ended."""
+        return self.processes[-1].process.poll() is not None
+
     def reap(self):
         for process in self.processes:
             process.process.wait(10)
