@@ -1,13 +1,14 @@
 # The two commands: `make demo` to see it run, `make test` for everything that CI runs.
 
 .POSIX:
-.PHONY: demo test bench test-packages bench-packages
+.PHONY: demo test bench bench-ha test-packages bench-packages bench-ha-packages
 
 # gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
 # would start at once.
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git iproute2 keepalived nftables nghttp2-client \
 	openssl python3 tomcat10-common valgrind
 BENCH_PACKAGES = nginx haproxy nghttp2-client valgrind linux-perf iproute2 python3
+BENCH_HA_PACKAGES = haproxy iproute2 keepalived nftables python3
 TARGET = $${CARGO_TARGET_DIR:-target}
 
 demo:
@@ -25,6 +26,7 @@ test: test-packages
 	cargo test --locked --doc
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --offline check bans licenses sources; \
 		else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+	python3 benches/high_availability/figures_test.py
 	python3 benches/end_to_end/gate_test.py
 	python3 benches/end_to_end/gate.py
 
@@ -36,8 +38,17 @@ bench: bench-packages
 	python3 benches/end_to_end/run.py --haechi "$(TARGET)/release/haechi" --load "$(TARGET)/load/release/load" \
 		--readme benches/README.md $${QUICK:+--quick}
 
+# What a pair of hosts costs its clients when things fail, beside keepalived and HAProxy. QUICK=1 as above.
+bench-ha: bench-ha-packages
+	cargo build --release --locked
+	python3 benches/high_availability/run.py --haechi "$(TARGET)/release/haechi" --contender haechi,keepalived \
+		--readme benches/README.md $${QUICK:+--quick}
+
 test-packages:
 	@.ci/packages $(TEST_PACKAGES)
 
 bench-packages:
 	@.ci/packages $(BENCH_PACKAGES)
+
+bench-ha-packages:
+	@.ci/packages $(BENCH_HA_PACKAGES)

@@ -1,0 +1,1 @@
+"""The databases behind a pair: servers, clients, what is done to them, and figures."""
