@@ -90,8 +90,13 @@ const ACCESS: &[Key] = &[
 
 const LISTENER: &[Key] = &[
     Key::required("bind", PLAIN_TEXTS, "Addresses and ports, as in \"0.0.0.0:443\" and \"[::]:443\""),
-    Key::default("mode", Choice(&["http"], &["tcp", "udp"]), "\"http\"", "What is served"),
-    Key::optional("upstream", Later, "The upstream of a tcp or udp listener"),
+    Key::default(
+        "mode",
+        Choice(&["http", "tcp", "udp"], &[]),
+        "\"http\"",
+        "What is served: HTTP by sites, or connections (tcp) or datagrams (udp) by an upstream",
+    ),
+    Key::optional("upstream", Text, "tcp, udp: the name of the upstream"),
     Key::default(
         "redirect_to_https",
         Either(&[Bool, Integer(1, 65535)]),
@@ -143,8 +148,13 @@ const LISTENER_TIMEOUTS: &[Key] = &[
         "\"10s\"",
         "Between two bytes that the client takes; how far limits.send_rate may fall behind",
     ),
-    Key::default("idle", Duration, "\"60s\"", "A connection without a request"),
+    Key::optional(
+        "idle",
+        Duration,
+        "A connection without a request, left out: \"60s\"; tcp: a session without a byte either way, left out: \"1h\"",
+    ),
     Key::default("tunnel", Duration, "\"1h\"", "A tunnel (WebSocket) without a byte either way"),
+    Key::optional("total", Duration, "tcp: a whole session, whatever goes on in it; left out: no limit"),
 ];
 
 const LISTENER_LIMITS: &[Key] = &[
@@ -327,7 +337,24 @@ const UPSTREAM: &[Key] = &[
         Integer(1, 1_000_000),
         "Connections open at once to one server; left out: no limit",
     ),
-    Key::default("max_queue", Integer(0, 1_000_000), "1024", "Requests that may wait for a connection to one server"),
+    Key::default(
+        "max_queue",
+        Integer(0, 1_000_000),
+        "1024",
+        "Requests or sessions that may wait for a connection to one server; sessions that `hold` keeps waiting",
+    ),
+    Key::default(
+        "on_down",
+        Choice(&["keep", "close"], &[]),
+        "\"keep\"",
+        "Sessions of tcp listeners on a server that is judged down: \"close\" cuts them at once",
+    ),
+    Key::default(
+        "hold",
+        Grace,
+        "\"0s\"",
+        "How long a new session of a tcp listener waits for a server to come up where none is",
+    ),
     Key::optional("health", Table(HEALTH), "The active check; left out: none"),
 ];
 

@@ -15,7 +15,7 @@ use super::handshake::handshake;
 use crate::http::{Accepted, h1, h2};
 use crate::net::{Client, Stream, TICK, Tag, end_longest_idle};
 use crate::serve::{OpenConnection, Worker};
-use crate::snapshot::{ListenerId, Place};
+use crate::snapshot::{ListenerId, Place, Serves};
 use crate::telemetry::{ListenerCells, PerThread};
 
 /// The first pause after a failed accept; each further one doubles it.
@@ -100,6 +100,11 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
         cells.closed.add(1);
         return;
     };
+    if matches!(listener.serves, Serves::Tcp(_)) {
+        // What passes connections on is a room of its own.
+        cells.closed.add(1);
+        return;
+    }
     let client = Client { peer, tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
     if listener.tls.is_none() && !listener.protocols.h2c {

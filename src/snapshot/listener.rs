@@ -17,6 +17,7 @@ use crate::message::RequestTarget;
 use crate::net::Pace;
 use crate::router::{Found, Router};
 use crate::telemetry::{ListenerCells, PerThread, ThreadId};
+use crate::upstream::Upstream;
 
 /// The number of a listener: the same for the same name as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// The addresses.
     pub binds: Vec<SocketAddr>,
+    /// What is served there.
+    pub serves: Serves,
     /// The protocols that are spoken.
     pub protocols: Protocols,
     /// TLS; `None`: plain.
@@ -75,6 +78,22 @@ pub struct Listener {
     pub sites: Vec<Site>,
     /// What is counted.
     pub cells: Arc<PerThread<ListenerCells>>,
+}
+
+/// What a listener serves.
+#[derive(Debug)]
+pub enum Serves {
+    /// Exchanges, by the sites of its router.
+    Http,
+    /// Connections, each passed on to a server.
+    Tcp(Tcp),
+}
+
+/// How connections are passed on.
+#[derive(Debug)]
+pub struct Tcp {
+    /// To whose servers.
+    pub upstream: Arc<Upstream>,
 }
 
 /// What becomes of the `Server` field of answers.

@@ -28,8 +28,21 @@ pub struct Upstream {
     pub max_connections: Option<u32>,
     /// Exchanges that may wait for a connection to one server.
     pub max_queue: u32,
+    /// What becomes of L4 sessions on a server that is judged down.
+    pub on_down: OnDown,
+    /// How long a new L4 session waits where no server is up.
+    pub hold: Duration,
     /// The active check; `None`: none is made.
     pub health: Option<Health>,
+}
+
+/// What becomes of L4 sessions on a server that is judged down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on as long as they can.
+    Keep,
+    /// They are cut at once.
+    Close,
 }
 
 /// How a server is chosen.
