@@ -82,7 +82,23 @@ impl Check<'_> {
 
     /// Looks at the upstream that a listener names itself.
     fn served_by(&mut self, listener: &Listener) {
-        let Some(name) = listener.upstream.as_ref().filter(|_| listener.mode.value != Mode::Http) else { return };
+        if listener.mode.value == Mode::Http {
+            return;
+        }
+        for name in listener.upstream.iter().chain(listener.sni.iter().map(|(_, name)| name)) {
+            self.serves(listener, name);
+        }
+        let mut named: HashMap<&HostPattern, Span> = HashMap::new();
+        for (host, _) in &listener.sni {
+            if let Some(earlier) = named.insert(&host.value, host.span) {
+                let hint = format!("first at {}", place(&self.config.sources, earlier));
+                self.fault_with_hint(host.span, format!("host `{}` stands twice in `sni`", host.value), hint);
+            }
+        }
+    }
+
+    /// Looks at an upstream that is to serve what is no HTTP.
+    fn serves(&mut self, listener: &Listener, name: &Spanned<String>) {
         let config = self.config;
         let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name.value == name.value) else {
             return self.undefined("upstream", name, config.upstreams.iter().map(|upstream| &*upstream.name.value));
@@ -117,6 +133,20 @@ impl Check<'_> {
                 }
             }
             self.servers(upstream);
+            self.ways(upstream);
+        }
+    }
+
+    /// Keys of an upstream that contradict each other.
+    fn ways(&mut self, upstream: &Upstream) {
+        let by_hash = matches!(upstream.balance, Balance::IpHash { .. } | Balance::Hash(_));
+        if let Some(over) = upstream.slow_start.as_ref().filter(|_| by_hash) {
+            let message = "`slow_start` does not go with a hash: its clients belong to their server";
+            self.fault(over.span, message.to_owned());
+        }
+        if let Some(version) = upstream.proxy_header.as_ref().filter(|_| upstream.http2) {
+            let message = "`send_proxy_protocol` does not go with HTTP/2: clients share its connections";
+            self.fault(version.span, message.to_owned());
         }
     }
 

@@ -4,8 +4,8 @@ mod vrrp;
 
 use super::key::Key;
 use super::key::Kind::{
-    self, Bool, Choice, Duration, Either, False, FalseUntilLater, Grace, Integer, Later, List, Named, OneOf, Path,
-    Size, StatusPaths, Table, Text, Texts,
+    self, Bool, Choice, Duration, Either, False, Grace, Integer, Later, List, Named, OneOf, Path, Size, StatusPaths,
+    Table, Text, Texts,
 };
 
 const PLAIN_TEXTS: Kind = List(&Text);
@@ -97,6 +97,11 @@ const LISTENER: &[Key] = &[
         "What is served: HTTP by sites, or connections (tcp) or datagrams (udp) by an upstream",
     ),
     Key::optional("upstream", Text, "tcp, udp: the name of the upstream"),
+    Key::optional(
+        "sni",
+        Texts,
+        "tcp without tls: the upstream by the host that the client asks for in its TLS, which passes through as it is; any other host: `upstream`, or refused",
+    ),
     Key::default(
         "redirect_to_https",
         Either(&[Bool, Integer(1, 65535)]),
@@ -109,8 +114,18 @@ const LISTENER: &[Key] = &[
         "What is spoken; left out: \"http/1.1\", and with tls \"h2\" too. h2c: HTTP/2 by prior knowledge without tls",
     ),
     Key::optional("tls", Table(TLS), "TLS; left out: plain"),
-    Key::default("proxy_protocol", FalseUntilLater, "false", "A PROXY header is required before anything else"),
-    Key::default("trusted_proxies", PLAIN_TEXTS, "[]", "Networks whose X-Forwarded-* fields are believed"),
+    Key::default(
+        "proxy_protocol",
+        Bool,
+        "false",
+        "A PROXY header (v1 or v2) is required before anything else; only trusted_proxies may send one",
+    ),
+    Key::default(
+        "trusted_proxies",
+        PLAIN_TEXTS,
+        "[]",
+        "Networks whose PROXY headers and X-Forwarded-* fields are believed",
+    ),
     Key::default("timeouts", Table(LISTENER_TIMEOUTS), "{}", "How long a client may take"),
     Key::default("limits", Table(LISTENER_LIMITS), "{}", "How much a client may send"),
     Key::default(
@@ -354,6 +369,16 @@ const UPSTREAM: &[Key] = &[
         Grace,
         "\"0s\"",
         "How long a new session of a tcp listener waits for a server to come up where none is",
+    ),
+    Key::optional(
+        "slow_start",
+        Duration,
+        "How long a server that comes up again takes to its whole share; left out: it has it at once",
+    ),
+    Key::optional(
+        "send_proxy_protocol",
+        Choice(&["v1", "v2"], &[]),
+        "The PROXY header that tells the servers who the client is; over HTTP each exchange then has a connection of its own",
     ),
     Key::optional("health", Table(HEALTH), "The active check; left out: none"),
 ];

@@ -278,11 +278,7 @@ impl<'a> Leaf<'a> {
     }
 
     pub(super) fn flag(self) -> Option<bool> {
-        match (self.value, self.kind) {
-            (DeValue::Boolean(true), Kind::FalseUntilLater) => self.later("true"),
-            (DeValue::Boolean(flag), _) => Some(*flag),
-            _ => self.wrong(),
-        }
+        if let DeValue::Boolean(flag) = self.value { Some(*flag) } else { self.wrong() }
     }
 
     /// A whole number or a size in bytes.

@@ -32,6 +32,7 @@ fn the_agreed_surface_is_read() {
     assert_eq!(tls.certificates[0].value.key, Path::new("/etc/haechi/certs/site.key"));
     assert_eq!(tls.client_auth, ClientAuth::Required);
     assert_eq!(internal.limits.body, 1 << 30);
+    assert!(internal.proxy_protocol && !http.proxy_protocol);
     assert_eq!((http.mode.value, http.timeouts.idle), (Mode::Http, Duration::from_secs(60)));
     assert_eq!((db_writer.mode.value, db_writer.timeouts.idle), (Mode::Tcp, Duration::from_secs(3600)));
     assert_eq!((&*db_writer.upstream.as_ref().unwrap().value, db_writer.timeouts.total), ("mysql-writer", None));
@@ -126,6 +127,8 @@ fn the_added_keys_are_read() {
     assert_eq!((tls.min_version, tls.client_auth), (TlsVersion::Tls13, ClientAuth::Optional));
     assert_eq!(redirect.redirect_to_https.as_ref().map(|port| port.value), Some(8443));
     assert_eq!(queue.timeouts.idle, Duration::from_secs(600));
+    let sni: Vec<_> = queue.sni.iter().map(|(host, name)| (host.value.to_string(), name.value.as_str())).collect();
+    assert_eq!(sni, [("queue.example".to_owned(), "queue"), ("*.example".to_owned(), "app")]);
     assert_eq!(queue.timeouts.total, Some(Duration::from_secs(24 * 3600)));
 
     let site = &config.sites[0];
@@ -145,6 +148,8 @@ fn the_added_keys_are_read() {
     assert_eq!((app.max_queue, app.timeouts.queue), (0, Duration::from_secs(1)));
     assert_eq!((app.on_down, app.hold), (OnDown::Keep, Duration::ZERO));
     assert_eq!((queue.on_down, queue.hold), (OnDown::Close, Duration::from_secs(3)));
+    assert_eq!(queue.slow_start.as_ref().map(|over| over.value), Some(Duration::from_secs(60)));
+    assert_eq!(queue.proxy_header.as_ref().map(|version| version.value), Some(ProxyVersion::V2));
     assert_eq!(app.servers[1].address.value, HostPort::Name { host: "tomcat_1.internal".to_owned(), port: 8080 });
     assert_eq!(app.health.as_ref().unwrap().expect, [200..=200, 204..=204, 300..=399]);
     assert_eq!(by_header.balance, Balance::Hash(HashKey::Header("X-User".to_owned())));
@@ -205,6 +210,7 @@ fn a_config_with_its_defaults_written_out_is_the_same_config() {
         let mut again = read_well(&whole);
         for config in [&mut config, &mut again] {
             config.error_pages.sort_by_key(|(status, _)| *status);
+            config.listeners.iter_mut().for_each(|listener| listener.sni.sort_by_key(|(_, name)| name.value.clone()));
             config.sites.iter_mut().for_each(|site| site.error_pages.sort_by_key(|(status, _)| *status));
         }
         assert_eq!(without_spans(&config), without_spans(&again));

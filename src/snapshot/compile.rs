@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::upstreams::{Upstreams, upstream};
-use super::{Capacity, Lasting, Listener, Route, ServerField, Serves, Site, Snapshot, Tcp, Via};
+use super::{Capacity, Lasting, Listener, Names, Route, ServerField, Serves, Site, Snapshot, Tcp, Via};
 use crate::codec::h1::HeadLimits;
 use crate::config::{self, Action, Config, HostPattern, Matcher, Mode, VrrpVersion};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Severity, Spanned};
@@ -44,7 +44,9 @@ pub fn compile(
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
-        .map(|written| Arc::new(upstream(written, lasting, addresses, &mut compiler.certificates, previous, now)))
+        .map(|written| {
+            Arc::new(upstream(written, config, lasting, addresses, &mut compiler.certificates, previous, now))
+        })
         .collect();
     let by_name = upstreams.iter().map(|upstream| (upstream.name.to_string(), Arc::clone(upstream))).collect();
     let sites: Vec<CompiledSite> = config.sites.iter().map(|site| compiler.site(site, &by_name)).collect();
@@ -153,6 +155,7 @@ impl Compiler<'_> {
             serves,
             protocols: written.protocols.value,
             tls,
+            proxy_protocol: written.proxy_protocol,
             trusted_proxies: written.trusted_proxies.clone(),
             timeouts: written.timeouts,
             head_limits: HeadLimits {
@@ -192,10 +195,20 @@ impl Compiler<'_> {
     /// What a listener serves; a fault of it is told.
     fn serves(&mut self, written: &config::Listener, upstreams: &Upstreams) -> Option<Serves> {
         // The config's own check has told of a name that is missing or not there.
-        let upstream = || written.upstream.as_ref().and_then(|name| upstreams.get(&name.value)).cloned();
+        let named = |name: &Spanned<String>| upstreams.get(&name.value).cloned();
         match written.mode.value {
             Mode::Http => Some(Serves::Http),
-            Mode::Tcp => Some(Serves::Tcp(Tcp { upstream: upstream()? })),
+            Mode::Tcp => {
+                let names: Vec<_> = written
+                    .sni
+                    .iter()
+                    .filter_map(|(host, name)| Some((host_text(&host.value), named(name)?)))
+                    .collect();
+                Some(Serves::Tcp(Tcp {
+                    upstream: written.upstream.as_ref().and_then(named),
+                    names: (!names.is_empty()).then(|| Arc::new(Names::new(names))),
+                }))
+            }
             Mode::Udp => {
                 let message = "`mode = \"udp\"` is not available in this version";
                 self.faults.push(Diagnostic::error(written.mode.span, message));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::HostPattern;
 use crate::diagnostic::Spanned;
 
 /// `[listener.NAME]`: addresses on which clients are served.
@@ -17,15 +18,19 @@ pub struct Listener {
     pub bind: Vec<Spanned<SocketAddr>>,
     /// What is served.
     pub mode: Spanned<Mode>,
-    /// Who serves; there with every mode but HTTP.
+    /// Who serves, with every mode but HTTP; not there where `sni` says it all.
     pub upstream: Option<Spanned<String>>,
+    /// Who serves by the host that clients ask for in TLS that passes through; empty: it is not looked at.
+    pub sni: Vec<(Spanned<HostPattern>, Spanned<String>)>,
     /// Every request is answered by a redirect to this port of https.
     pub redirect_to_https: Option<Spanned<u16>>,
     /// The protocols that are spoken.
     pub protocols: Spanned<Protocols>,
     /// TLS; `None`: plain.
     pub tls: Option<Tls>,
-    /// Peers whose X-Forwarded-* fields are believed.
+    /// A PROXY header is required, from `trusted_proxies`.
+    pub proxy_protocol: bool,
+    /// Peers whose PROXY headers and X-Forwarded-* fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long the client may take.
     pub timeouts: ListenerTimeouts,

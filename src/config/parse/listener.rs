@@ -5,10 +5,10 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::model::{
-    CertificatePair, ClientAuth, Listener, ListenerLimits, ListenerTimeouts, Mode, Protocols, ServerHeader, Tls,
-    TlsVersion, Via,
+    CertificatePair, ClientAuth, HostPattern, Listener, ListenerLimits, ListenerTimeouts, Mode, Protocols,
+    ServerHeader, Tls, TlsVersion, Via,
 };
-use crate::config::node::Node;
+use crate::config::node::{Leaf, Node};
 use crate::config::value;
 use crate::diagnostic::{Diagnostic, Spanned};
 
@@ -17,7 +17,6 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
     let modes = [("http", Mode::Http), ("tcp", Mode::Tcp), ("udp", Mode::Udp)];
     let mode = node.read("mode", |leaf| leaf.choice(&modes)).unwrap_or(Spanned::new(Mode::Http, node.span));
     belongs(node, mode.value);
-    node.flag("proxy_protocol");
     let bind = node.list("bind", |leaf| leaf.parsed(value::socket_address));
     node.not_empty("bind");
     let tls = node.table("tls").map(|tls| read_tls(&tls));
@@ -25,9 +24,11 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
         name: name.clone(),
         bind,
         upstream: node.text("upstream"),
+        sni: sni(node, mode.value),
         redirect_to_https: redirect_to_https(node),
         protocols: protocols(node, mode.value, tls.is_some()),
         tls,
+        proxy_protocol: proxy_protocol(node),
         trusted_proxies: unspanned(node.list("trusted_proxies", |leaf| leaf.parsed(value::network))),
         timeouts: timeouts(&node.table_or_default("timeouts"), mode.value),
         limits: limits(&node.table_or_default("limits")),
@@ -65,11 +66,39 @@ fn belongs(node: &Node<'_>, mode: Mode) {
     foreign(node, HTTP_KEYS);
     foreign(&below("timeouts"), HTTP_TIMEOUTS);
     foreign(&below("limits"), HTTP_LIMITS);
-    if !node.has("upstream") {
+    if !node.has("upstream") && !node.has("sni") {
         let message = format!("`{}` has no `upstream`", node.name);
         let hint = format!("with `mode = \"{}\"` the listener names who serves", mode.as_str());
         node.walk.fault(Diagnostic::error(node.span, message).hint(hint));
     }
+}
+
+fn sni(node: &Node<'_>, mode: Mode) -> Vec<(Spanned<HostPattern>, Spanned<String>)> {
+    let Some(written) = node.written("sni") else { return Vec::new() };
+    if mode != Mode::Tcp {
+        node.fault_at("sni", "`sni` needs `mode = \"tcp\"`");
+    } else if node.has("tls") {
+        node.fault_at("sni", "`sni` does not go with `tls`: what is to pass through is not taken off");
+    }
+    let members = written.members();
+    if members.is_empty() {
+        node.fault_at("sni", format!("`sni` of `{}` is empty", node.name));
+    }
+    let member = |(name, leaf): (Spanned<String>, Leaf<'_>)| {
+        let pattern =
+            value::host_pattern(&name.value).map_err(|message| node.walk.fault(Diagnostic::error(name.span, message)));
+        Some((Spanned::new(pattern.ok()?, name.span), Spanned::new(leaf.text()?.to_owned(), leaf.span)))
+    };
+    members.into_iter().filter_map(member).collect()
+}
+
+fn proxy_protocol(node: &Node<'_>) -> bool {
+    let required = node.flag("proxy_protocol");
+    if required && !node.has("trusted_proxies") {
+        let message = "`proxy_protocol` needs `trusted_proxies`: whose header is believed";
+        node.fault_at("proxy_protocol", message);
+    }
+    required
 }
 
 fn unspanned<T>(list: Vec<Spanned<T>>) -> Vec<T> {
