@@ -184,7 +184,7 @@ impl Way {
     /// The same into a pipe; `None` where there is none to be had. Who waits holds neither block nor pipe.
     fn poll_splice(&mut self, cx: &mut Context<'_>, from: &tokio::net::TcpStream) -> Poll<io::Result<Option<usize>>> {
         self.held = Buffer::none();
-        if let Poll::Pending = from.poll_read_ready(cx)? {
+        if from.poll_read_ready(cx)?.is_pending() {
             self.pipe = None;
             return Poll::Pending;
         }
