@@ -21,6 +21,8 @@ pub mod vrrp;
 pub mod listener;
 // Protocol drivers: bytes to exchanges and back.
 pub mod http;
+// Connections passed on byte by byte.
+pub mod l4;
 // The way of one exchange.
 pub mod serve;
 // What runs now, compiled from what was written.

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::{Lasting, Snapshot};
-use crate::config::{self, Config, HealthKind, HostPort};
+use crate::config::{self, Action, Config, HealthKind, HostPort};
 use crate::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
 use crate::upstream::health::{Check, CheckTls, Expect, HttpQuestion, Pace, Question};
-use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, Timeouts, Upstream};
+use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, SessionRules, Timeouts, Upstream};
 
 /// The upstreams of a config, by name.
 pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
@@ -31,6 +31,7 @@ pub fn names_of(config: &Config) -> Vec<Arc<str>> {
 /// Translates one upstream; faults of its TLS go to `certificates`.
 pub(super) fn upstream(
     written: &config::Upstream,
+    config: &Config,
     lasting: &Lasting,
     addresses: &Addresses,
     certificates: &mut Certificates<'_>,
@@ -40,27 +41,54 @@ pub(super) fn upstream(
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
     let protocol = if written.http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let alpn = alpn(written, protocol, config);
     let outbound = written
         .tls
         .as_ref()
-        .and_then(|tls| certificates.outbound(tls, protocol, written.name.span, before.map(|before| &**before)));
+        .and_then(|tls| certificates.outbound(tls, alpn, written.name.span, before.map(|before| &**before)));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);
     Upstream {
         balance: balance(&written.balance, &servers, lasting.threads),
         recipe: recipe(written, protocol, outbound.as_ref()),
-        check: written.health.as_ref().map(|health| Arc::new(check(health, protocol, outbound.as_ref()))),
+        check: written.health.as_ref().map(|health| Arc::new(check(health, written, protocol, outbound.as_ref()))),
         timeouts: Timeouts {
             connect: written.timeouts.connect,
             response: written.timeouts.response,
             idle: written.timeouts.idle,
             queue: written.timeouts.queue,
         },
+        slow_start: written.slow_start.as_ref().map(|over| over.value),
+        sessions: SessionRules {
+            on_down: written.on_down,
+            hold_for: written.hold,
+            hold: lasting.servers.hold(&name),
+            most_held: written.max_queue,
+        },
+        proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         name,
         servers,
         protocol,
         outbound,
+    }
+}
+
+/// What is offered in TLS to the servers: where only L4 listeners name the upstream nobody knows what its
+/// servers speak.
+fn alpn(written: &config::Upstream, protocol: Protocol, config: &Config) -> &'static [&'static [u8]] {
+    let name = &written.name.value;
+    let passes_on = |listener: &config::Listener| {
+        listener.upstream.iter().chain(listener.sni.iter().map(|(_, name)| name)).any(|named| named.value == *name)
+    };
+    let by_routes = || {
+        let mut routes = config.sites.iter().flat_map(|site| &site.routes);
+        routes.any(|route| matches!(&route.action, Action::Proxy(proxy) if proxy.upstream.value == *name))
+    };
+    match protocol {
+        Protocol::Http1 if config.listeners.iter().any(passes_on) && !by_routes() => &[],
+        Protocol::Http1 => &[b"http/1.1"],
+        Protocol::Http2 => &[b"h2"],
     }
 }
 
@@ -93,7 +121,12 @@ fn balance(written: &config::Balance, servers: &[Arc<Server>], threads: usize) -
     }
 }
 
-fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound>) -> Check {
+fn check(
+    health: &config::Health,
+    written: &config::Upstream,
+    protocol: Protocol,
+    outbound: Option<&Outbound>,
+) -> Check {
     let question = match &health.kind {
         HealthKind::Tcp => Question::Tcp,
         HealthKind::Http { path } => Question::Http(HttpQuestion {
@@ -110,6 +143,7 @@ fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound
             config: Arc::clone(outbound.tls.config()),
             server_name: outbound.tls.configured_name().cloned(),
         }),
+        proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
     }
 }
@@ -121,6 +155,7 @@ fn recipe(written: &config::Upstream, protocol: Protocol, outbound: Option<&Outb
     outbound.map_or(0, |outbound| outbound.number).hash(&mut hasher);
     written.name.value.hash(&mut hasher);
     protocol.hash(&mut hasher);
+    written.proxy_header.as_ref().map(|version| version.value).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -89,7 +89,7 @@ fn http_check(body: Option<&str>) -> Check {
         body: body.map(Into::into),
     };
     let pace = Pace { timeout: Duration::from_secs(10), ..Pace::default() };
-    Check { question: Question::Http(question), tls: None, pace }
+    Check { question: Question::Http(question), tls: None, proxy_header: None, pace }
 }
 
 fn tcp_check() -> Check {
@@ -196,6 +196,9 @@ fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) ->
         balance: Balance::IpHash(IpHash::default()),
         timeouts: Timeouts { connect: second, response: second, idle: second, queue: second },
         check: check.map(Arc::new),
+        slow_start: None,
+        sessions: crate::upstream::SessionRules::default(),
+        proxy_header: None,
     })
 }
 
