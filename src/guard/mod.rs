@@ -197,6 +197,8 @@ enum Fault {
 
 async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let system = |what| move |source| Fault::System { what, source };
+    let cannot_hear = system("signals cannot be received");
+    let mut signals = Signals::listen().map_err(&cannot_hear)?;
     let right = if adopt { Right::inherit()? } else { Right::claim(path)? };
     let instance = Arc::clone(&right.instance);
     let mut watch = Watch::start().map_err(system("the config cannot be watched"))?;
@@ -204,7 +206,8 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let (tell, mut events) = mpsc::channel(WAITING);
 
     let mut guard = Guard::start(path, &watch, right, tell).await?;
-    let mut signals = Signals::listen().map_err(system("signals cannot be received"))?;
+    // Only now: what was started until here has them blocked.
+    signals.open().map_err(&cannot_hear)?;
     tokio::task::spawn(async move {
         if let Err(error) = instance.hear(ask).await {
             tracing::error!(%error, "the control socket has failed");

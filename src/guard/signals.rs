@@ -75,22 +75,27 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over, also those that have waited. Must be called on a tokio runtime with its I/O
-    /// driver on, by the main thread.
+    /// Takes the signals over. Must be called on a tokio runtime with its I/O driver on.
     ///
     /// # Errors
     /// When a handler cannot be installed.
     pub fn listen() -> io::Result<Self> {
-        let signals = Self {
+        Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
             draining: false,
-        };
-        NUMBERS.into_iter().collect::<SigSet>().thread_unblock()?;
-        Ok(signals)
+        })
+    }
+
+    /// Has the main thread, which must be the caller, take signals from here on, those too that have waited.
+    ///
+    /// # Errors
+    /// When the system refuses, which it never does.
+    pub fn open(&self) -> io::Result<()> {
+        Ok(NUMBERS.into_iter().collect::<SigSet>().thread_unblock()?)
     }
 
     /// Waits for the next one. Cancel safe. Equal signals in quick succession may come as one.

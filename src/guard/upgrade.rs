@@ -347,7 +347,7 @@ mod tests {
                 drained: true,
             },
         };
-        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (2, 0));
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (2, 13_986_922_590_518_486_150));
     }
 
     #[test]

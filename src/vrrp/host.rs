@@ -230,7 +230,8 @@ pub fn release(plans: &[Plan]) -> Vec<(String, Result<Vec<IpNet>, NetworkError>)
     plans.iter().map(release).collect()
 }
 
-/// Nothing that this thread starts inherits it: it starts nothing.
+/// Nothing inherits it: this thread starts no other and no program. SCHED_RESET_ON_FORK would say so to the
+/// kernel, too, but no library sets it for this policy without `unsafe`.
 fn run_before_others() -> io::Result<()> {
     let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let priority = ThreadPriority::try_from(REAL_TIME_PRIORITY).map_err(io::Error::other)?;

@@ -47,7 +47,8 @@ fn a_lan_that_heals_has_one_active_host_within_an_interval() {
         lan.run(20 * lan.interval());
         assert_eq!(lan.changes, changes, "it has not settled");
         // One whose every advert was lost, and then its link, was a rival that nobody knows of. Only the
-        // refresh helps there.
+        // refresh helps there: to announce more often in doubt would pull clients to and fro between two that
+        // both serve.
         if lan.client != Some(active[0]) {
             REFRESHED.fetch_add(1, Ordering::Relaxed);
             lan.run(Schedule::default().refresh);

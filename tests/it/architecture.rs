@@ -15,6 +15,7 @@ const MAY_READ_THE_CLOCK: &[&str] = &[
     "src/guard/questions.rs",
     "src/guard/reload.rs",
     "src/guard/watch.rs",
+    "src/guard/workers.rs",
     "src/handler/proxy/",
     "src/http/",
     "src/l4/reach.rs",

@@ -382,6 +382,7 @@ fn a_signal_amid_an_upgrade_reaches_the_next_program() {
     fs::write(&script, format!("#!/bin/sh\n[ \"$1\" = check ] || kill -TERM $$\nexec {real} \"$@\"\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let mut haechi = plan.binary(binary.clone()).start();
+    next_worker(&haechi, &[]);
     install(&binary, &script);
     haechi.signal(Signal::USR2);
     assert!(haechi.ended(PATIENCE).success(), "{}", haechi.stderr());

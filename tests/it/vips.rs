@@ -339,10 +339,14 @@ fn an_active_host_goes_on_through_an_upgrade_before_it_reads_its_config() {
     let [one, two] = &*segment.hosts else { unreachable!() };
     let first = Host::start(one, "one", "priority = 150");
     first.becomes("active", "silence");
-    // What the machine may stand still for.
-    first.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
     let second = Host::start(two, "two", "priority = 100");
     second.becomes("backup", "fit");
+    // What the machine may stand still for.
+    first.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
+    eventually("the other host goes by it", || {
+        let heard = &second.status()["vrrp"]["instances"][0]["peer"]["advert_interval_ms"];
+        (heard == 1000).then_some(())
+    });
 
     // The next program finds a config that nobody writes yet.
     let (config, kept, mark) = (first.file("haechi.toml"), first.file("kept.toml"), first.file("mark"));

@@ -442,7 +442,8 @@ impl Instance {
         if is_ahead(self.unheld_until) {
             Tracking::Unfit
         } else if is_ahead(self.trusted_until) {
-            Tracking::WELL
+            // A backup may have had a lower priority: it preempts nobody by what it only believes.
+            Tracking::Fit { lowered_by: 0, settled: self.resumes }
         } else {
             self.tracker.sum()
         }
