@@ -37,6 +37,10 @@ struct Rival {
     gone_after: Duration,
     /// When we last told the network that the addresses are here because of it.
     announced_at: Option<Instant>,
+    /// Its last advert was believed.
+    believed: bool,
+    /// Operators know of it.
+    told: bool,
 }
 
 /// The addresses are being given away.
@@ -207,7 +211,7 @@ impl Machine {
             let reason = Reason::Beaten { by: source, priority: told.priority };
             self.event(Event::Became { state: State::Backup, reason });
         } else {
-            self.rival_speaks(now, source, told, true);
+            self.rival_speaks(now, source, told, true, true);
         }
     }
 
@@ -227,7 +231,7 @@ impl Machine {
         }
         // Of two that do not believe each other the better one announces; both would pull the
         // clients to and fro.
-        self.rival_speaks(now, source, told, !beaten);
+        self.rival_speaks(now, source, told, false, !beaten);
     }
 
     /// Begins to give the addresses away: priority 0, and served until another has them.
@@ -300,20 +304,35 @@ impl Machine {
         }
     }
 
-    fn rival_speaks(&mut self, now: Instant, source: IpAddr, told: &Told, announce: bool) {
+    fn rival_speaks(&mut self, now: Instant, source: IpAddr, told: &Told, believed: bool, announce: bool) {
         let Stage::Active(active) = &mut self.stage else { return };
         let quiet = RIVAL_INTERVALS * active.interval;
         let gone_after = quiet.max(RIVAL_INTERVALS * told.interval.duration());
         let known = active.rival;
-        let fresh = Rival { source, since: now, last_heard: now, gone_after, announced_at: None };
-        let rival =
-            known.map_or(fresh, |known| Rival { since: known.since, announced_at: known.announced_at, ..fresh });
-        let announce = announce && rival.announced_at.is_none_or(|last| now >= last + quiet);
-        active.rival = Some(Rival { announced_at: if announce { Some(now) } else { rival.announced_at }, ..rival });
+        let mut rival = known.unwrap_or(Rival {
+            source,
+            since: now,
+            last_heard: now,
+            gone_after,
+            announced_at: None,
+            believed,
+            told: false,
+        });
+        // One that was refused until now and is believed at last believes us too, and yields at this moment:
+        // whoever sends to it must not wait until it counts as gone.
+        let healed = believed && !rival.believed;
+        let announce = announce && (healed || rival.announced_at.is_none_or(|last| now >= last + quiet));
+        if announce {
+            rival.announced_at = Some(now);
+        }
+        // Who is believed and says but one word has yielded with it, as every host does that is preempted.
+        let tell = !rival.told && (!believed || known.is_some());
+        rival = Rival { source, last_heard: now, gone_after, believed, told: rival.told || tell, ..rival };
+        active.rival = Some(rival);
         if announce {
             active.announce(now);
         }
-        if known.is_none() {
+        if tell {
             self.event(Event::Rival { source });
         }
         self.announce_due(now);
@@ -341,8 +360,10 @@ impl Machine {
     fn rival_forgotten(&mut self, now: Instant) -> bool {
         let Stage::Active(active) = &mut self.stage else { return false };
         let Some(rival) = active.rival.take() else { return false };
-        let lasted = now.saturating_duration_since(rival.since);
-        self.event(Event::RivalGone { source: rival.source, lasted });
+        if rival.told {
+            let lasted = now.saturating_duration_since(rival.since);
+            self.event(Event::RivalGone { source: rival.source, lasted });
+        }
         true
     }
 }

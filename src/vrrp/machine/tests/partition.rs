@@ -218,6 +218,21 @@ fn a_better_one_that_is_refused_is_answered_and_a_worse_one_is_announced_against
     assert_eq!(outputs.iter().filter(|output| **output == Output::Announce { times: 5 }).count(), 1);
 }
 
+/// A repaired password left clients without service for as long as the rival took to count as gone.
+#[test]
+fn a_rival_that_is_believed_at_last_is_announced_against_at_once() {
+    let mut bench = Bench::active(settings());
+    bench.run_to(50 * MS);
+    bench.refuse(Refusal::Secret, told(99));
+    bench.run_to(150 * MS);
+    bench.said();
+    bench.hear(11, told(99));
+    assert!(bench.outputs().contains(&Output::Announce { times: 5 }));
+    bench.run_to(160 * MS);
+    bench.hear(11, told(99));
+    assert!(!bench.outputs().contains(&Output::Announce { times: 5 }), "once in three intervals otherwise");
+}
+
 #[test]
 fn a_refused_rival_that_goes_is_announced_after() {
     for farewell in [true, false] {

@@ -193,16 +193,29 @@ fn after_a_rival_the_winner_announces_when_it_is_seen_and_when_it_is_gone() {
     bench.said();
     bench.hear(11, told(99));
     assert_eq!(bench.machine.rival_since(), Some(bench.now));
-    bench.run_to(10_400 * MS);
+    bench.run_to(10_100 * MS);
+    bench.hear(11, told(99));
+    bench.run_to(10_500 * MS);
     let said = bench.said().into_iter().filter(|(_, output)| !matches!(output, Output::Send { .. }));
-    let lasted = Duration::from_millis(300);
+    let lasted = Duration::from_millis(400);
     let expected = [
-        (10_000 * MS, Output::Event(Event::Rival { source: host(11) })),
         (10_000 * MS, Output::Announce { times: 5 }),
-        (10_300 * MS, Output::Event(Event::RivalGone { source: host(11), lasted })),
-        (10_300 * MS, Output::Announce { times: 5 }),
+        (10_100 * MS, Output::Event(Event::Rival { source: host(11) })),
+        (10_400 * MS, Output::Event(Event::RivalGone { source: host(11), lasted })),
+        (10_400 * MS, Output::Announce { times: 5 }),
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
+    assert_eq!(bench.machine.rival_since(), None);
+}
+
+#[test]
+fn who_is_preempted_says_one_word_and_that_is_no_alarm() {
+    let mut bench = Bench::active(settings());
+    bench.run_to(10_000 * MS);
+    bench.said();
+    bench.hear(11, told(99));
+    bench.run_to(11_000 * MS);
+    assert_eq!(bench.events(), []);
     assert_eq!(bench.machine.rival_since(), None);
 }
 
