@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haechi::telemetry::ThreadId;
 use haechi::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use haechi::upstream::discovery::{Addresses, Host, ServerSpec, expand};
-use haechi::upstream::{Balance, Key, Protocol, Registry, Server, Timeouts, Upstream};
+use haechi::upstream::{Balance, Key, Protocol, Registry, Server, SessionRules, Timeouts, Upstream};
 
 fn servers(count: u8) -> Vec<Arc<Server>> {
     let specs: Vec<_> = (1..=count)
@@ -38,6 +38,7 @@ fn pick(criterion: &mut Criterion) {
             ("hash", Balance::Hash(HashOn::Cookie("JSESSIONID".into()))),
         ];
         let second = Duration::from_secs(1);
+        let now = Instant::now();
         for (name, balance) in balances {
             let upstream = Upstream {
                 protocol: Protocol::Http1,
@@ -48,6 +49,9 @@ fn pick(criterion: &mut Criterion) {
                 balance,
                 timeouts: Timeouts { connect: second, response: second, idle: second, queue: second },
                 check: None,
+                slow_start: None,
+                sessions: SessionRules::default(),
+                proxy_header: None,
             };
             let mut client = 0_u32;
             group.bench_function(BenchmarkId::new(name, count), |bencher| {
@@ -57,7 +61,7 @@ fn pick(criterion: &mut Criterion) {
                         client: IpAddr::V4(Ipv4Addr::from_bits(client)),
                         hashed: Some(b"A1B2C3D4E5F60718293A4B5C6D7E8F90.was1"),
                     };
-                    upstream.pick(ThreadId(1), black_box(&key), &[]).map(|server| server.state.id)
+                    upstream.pick(ThreadId(1), black_box(&key), &[], now).map(|server| server.state.id)
                 });
             });
         }

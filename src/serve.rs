@@ -3,10 +3,12 @@
 //! Drivers call [`answer`] with a request; every step of it is a call into the room of that name.
 //! The order of the steps is a security property: it stands here and nowhere else.
 
+mod accepted;
 mod load;
 mod refusal;
 mod worker;
 
+pub use accepted::Accepted;
 pub use load::Overload;
 pub use refusal::{Fault, Refusal};
 pub use worker::{Ended, OpenConnection, Underway, Worker};

@@ -70,6 +70,9 @@ fn listener_families(page: &mut Page, registry: &Registry) {
     each(&names::H2_CONNECTIONS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_connections)));
     each(&names::H2_STREAMS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_streams)));
     each(&names::H2_RESETS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.h2_resets)));
+    each(&names::SESSIONS, |s, name, cells| by_name(s, name, cells, |c| &c.sessions));
+    each(&names::SESSION_TIME, |s, name, cells| s.histogram(&[name], &totals(cells, |c| &c.session_time)));
+    each(&names::PROXY_HEADER_FAILURES, |s, name, cells| by_name(s, name, cells, |c| &c.proxy_header_failures));
     each(&names::H2_FLOODS, |s, name, cells| by_name(s, name, cells, |c| &c.h2_floods));
 }
 

@@ -75,6 +75,8 @@ pub struct ListenerStatus {
     pub name: String,
     /// The addresses it is bound to.
     pub bind: Vec<String>,
+    /// What it serves: `http` or `tcp`.
+    pub mode: &'static str,
     /// How many connections it may have open.
     pub connections_limit: u64,
 }
@@ -84,6 +86,8 @@ pub struct ListenerStatus {
 pub struct UpstreamStatus {
     /// Its name.
     pub name: String,
+    /// Sessions that wait for one of its servers to come up.
+    pub held: u32,
     /// Its servers, in the config's order.
     pub servers: Vec<ServerStatus>,
 }
@@ -93,7 +97,7 @@ impl UpstreamStatus {
     #[must_use]
     pub fn of(upstream: &Upstream, now: Instant, wall: SystemTime) -> Self {
         let servers = upstream.servers.iter().map(|server| ServerStatus::of(server, now, wall)).collect();
-        Self { name: upstream.name.to_string(), servers }
+        Self { name: upstream.name.to_string(), held: upstream.sessions.hold.waiting(), servers }
     }
 }
 

@@ -203,6 +203,8 @@ impl Control {
     async fn commit(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) {
         self.plane.commit(commits(self.lasting.threads, &snapshot, sockets)).await;
         snapshot.upstreams.iter().for_each(|upstream| upstream.apply_limits());
+        // Sessions that wait for a server may find one in the new snapshot.
+        self.lasting.servers.news().tell();
         self.checks.apply(&snapshot.upstreams);
         for warning in &snapshot.warnings {
             tracing::warn!("{}", self.config.sources.render(warning));

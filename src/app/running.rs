@@ -124,6 +124,7 @@ impl Running {
                 .map(|listener| ListenerStatus {
                     name: listener.name.to_string(),
                     bind: listener.binds.iter().map(ToString::to_string).collect(),
+                    mode: listener.serves.mode(),
                     connections_limit: listener.connection_limit.into(),
                 })
                 .collect(),

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::model::{Action, Config, HostPattern, HostPort, Listener, Matcher, Site, Upstream};
+use super::model::{Action, Balance, Config, HostPattern, HostPort, Listener, Matcher, Mode, Site, Upstream};
 use super::value::quote;
 use crate::diagnostic::{Diagnostic, Sources, Span, Spanned, names, nearest};
 
@@ -46,6 +46,7 @@ impl Check<'_> {
         }
         for listener in &config.listeners {
             self.protocols(listener);
+            self.served_by(listener);
         }
         let mut bound: Vec<&Spanned<SocketAddr>> = Vec::new();
         let addresses = config.listeners.iter().flat_map(|listener| &listener.bind);
@@ -79,6 +80,44 @@ impl Check<'_> {
         }
     }
 
+    /// Looks at the upstream that a listener names itself.
+    fn served_by(&mut self, listener: &Listener) {
+        if listener.mode.value == Mode::Http {
+            return;
+        }
+        for name in listener.upstream.iter().chain(listener.sni.iter().map(|(_, name)| name)) {
+            self.serves(listener, name);
+        }
+        let mut named: HashMap<&HostPattern, Span> = HashMap::new();
+        for (host, _) in &listener.sni {
+            if let Some(earlier) = named.insert(&host.value, host.span) {
+                let hint = format!("first at {}", place(&self.config.sources, earlier));
+                self.fault_with_hint(host.span, format!("host `{}` stands twice in `sni`", host.value), hint);
+            }
+        }
+    }
+
+    /// Looks at an upstream that is to serve what is no HTTP.
+    fn serves(&mut self, listener: &Listener, name: &Spanned<String>) {
+        let config = self.config;
+        let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name.value == name.value) else {
+            return self.undefined("upstream", name, config.upstreams.iter().map(|upstream| &*upstream.name.value));
+        };
+        let mode = listener.mode.value.as_str();
+        if upstream.http2 {
+            let message =
+                format!("upstream `{}` speaks HTTP/2, and a {mode} listener passes on what it gets", name.value);
+            self.fault_with_hint(name.span, message, "leave `protocol` out of the upstream".to_owned());
+        }
+        if matches!(upstream.balance, Balance::Hash(_)) {
+            let message = format!(
+                "upstream `{}` balances by what stands in a request, and a {mode} listener sees none",
+                name.value
+            );
+            self.fault_with_hint(name.span, message, "`balance = \"ip_hash\"` goes by the client's address".to_owned());
+        }
+    }
+
     fn upstreams(&mut self) {
         let config = self.config;
         let mut defined: HashMap<&str, Span> = HashMap::new();
@@ -94,6 +133,20 @@ impl Check<'_> {
                 }
             }
             self.servers(upstream);
+            self.ways(upstream);
+        }
+    }
+
+    /// Keys of an upstream that contradict each other.
+    fn ways(&mut self, upstream: &Upstream) {
+        let by_hash = matches!(upstream.balance, Balance::IpHash { .. } | Balance::Hash(_));
+        if let Some(over) = upstream.slow_start.as_ref().filter(|_| by_hash) {
+            let message = "`slow_start` does not go with a hash: its clients belong to their server";
+            self.fault(over.span, message.to_owned());
+        }
+        if let Some(version) = upstream.proxy_header.as_ref().filter(|_| upstream.http2) {
+            let message = "`send_proxy_protocol` does not go with HTTP/2: clients share its connections";
+            self.fault(version.span, message.to_owned());
         }
     }
 
@@ -123,8 +176,9 @@ impl Check<'_> {
         let listeners: HashMap<&str, &Listener> =
             config.listeners.iter().map(|listener| (listener.name.value.as_str(), listener)).collect();
         let upstreams: HashSet<&str> = config.upstreams.iter().map(|upstream| upstream.name.value.as_str()).collect();
+        let serves_sites = |l: &&Listener| l.mode.value == Mode::Http && l.redirect_to_https.is_none();
         let everywhere: Vec<&str> =
-            config.listeners.iter().filter(|l| l.redirect_to_https.is_none()).map(|l| l.name.value.as_str()).collect();
+            config.listeners.iter().filter(serves_sites).map(|l| l.name.value.as_str()).collect();
         let mut taken: HashMap<(&str, &HostPattern), Span> = HashMap::new();
         for site in &config.sites {
             let on = self.site_listeners(site, &listeners, &everywhere);
@@ -151,7 +205,9 @@ impl Check<'_> {
     ) -> Vec<&'a str> {
         let Some(written) = &site.listeners else {
             if everywhere.is_empty() && !defined.is_empty() {
-                self.fault(site.span, "no listener serves this site: every one redirects to https".to_owned());
+                let only_redirects = defined.values().all(|listener| listener.redirect_to_https.is_some());
+                let why = if only_redirects { "every one redirects to https" } else { "none serves HTTP to its end" };
+                self.fault(site.span, format!("no listener serves this site: {why}"));
             }
             return everywhere.to_vec();
         };
@@ -159,6 +215,13 @@ impl Check<'_> {
         for name in written {
             match defined.get(name.value.as_str()) {
                 None => self.undefined("listener", name, config.listeners.iter().map(|listener| &*listener.name.value)),
+                Some(listener) if listener.mode.value != Mode::Http => {
+                    let mode = listener.mode.value.as_str();
+                    self.fault(
+                        name.span,
+                        format!("listener `{}` has `mode = \"{mode}\"` and serves no site", name.value),
+                    );
+                }
                 Some(listener) if listener.redirect_to_https.is_some() => {
                     let message = format!("listener `{}` redirects to https and serves no site", name.value);
                     self.fault(name.span, message);

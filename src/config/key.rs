@@ -55,8 +55,6 @@ pub(super) enum Kind {
     Either(&'static [Self; 2]),
     /// `false` alone.
     False,
-    /// A boolean whose `true` exists in a later version.
-    FalseUntilLater,
     /// Nothing until a later version.
     Later,
 }
@@ -79,7 +77,7 @@ impl Key {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bool | Self::FalseUntilLater => f.write_str("true or false"),
+            Self::Bool => f.write_str("true or false"),
             Self::Integer(min, max) => write!(f, "a whole number from {min} to {max}"),
             Self::OneOf(numbers) => f.write_str(&alternatives(numbers.iter().map(u64::to_string))),
             Self::Duration => f.write_str("a duration above zero such as \"2s\" or \"5m\""),

@@ -4,8 +4,8 @@ mod vrrp;
 
 use super::key::Key;
 use super::key::Kind::{
-    self, Bool, Choice, Duration, Either, False, FalseUntilLater, Grace, Integer, Later, List, Named, OneOf, Path,
-    Size, StatusPaths, Table, Text, Texts,
+    self, Bool, Choice, Duration, Either, False, Grace, Integer, Later, List, Named, OneOf, Path, Size, StatusPaths,
+    Table, Text, Texts,
 };
 
 const PLAIN_TEXTS: Kind = List(&Text);
@@ -90,8 +90,18 @@ const ACCESS: &[Key] = &[
 
 const LISTENER: &[Key] = &[
     Key::required("bind", PLAIN_TEXTS, "Addresses and ports, as in \"0.0.0.0:443\" and \"[::]:443\""),
-    Key::default("mode", Choice(&["http"], &["tcp", "udp"]), "\"http\"", "What is served"),
-    Key::optional("upstream", Later, "The upstream of a tcp or udp listener"),
+    Key::default(
+        "mode",
+        Choice(&["http", "tcp", "udp"], &[]),
+        "\"http\"",
+        "What is served: HTTP by sites, or connections (tcp) or datagrams (udp) by an upstream",
+    ),
+    Key::optional("upstream", Text, "tcp, udp: the name of the upstream"),
+    Key::optional(
+        "sni",
+        Texts,
+        "tcp without tls: the upstream by the host that the client asks for in its TLS, which passes through as it is; any other host: `upstream`, or refused",
+    ),
     Key::default(
         "redirect_to_https",
         Either(&[Bool, Integer(1, 65535)]),
@@ -104,8 +114,18 @@ const LISTENER: &[Key] = &[
         "What is spoken; left out: \"http/1.1\", and with tls \"h2\" too. h2c: HTTP/2 by prior knowledge without tls",
     ),
     Key::optional("tls", Table(TLS), "TLS; left out: plain"),
-    Key::default("proxy_protocol", FalseUntilLater, "false", "A PROXY header is required before anything else"),
-    Key::default("trusted_proxies", PLAIN_TEXTS, "[]", "Networks whose X-Forwarded-* fields are believed"),
+    Key::default(
+        "proxy_protocol",
+        Bool,
+        "false",
+        "A PROXY header (v1 or v2) is required before anything else; only trusted_proxies may send one",
+    ),
+    Key::default(
+        "trusted_proxies",
+        PLAIN_TEXTS,
+        "[]",
+        "Networks whose PROXY headers and X-Forwarded-* fields are believed",
+    ),
     Key::default("timeouts", Table(LISTENER_TIMEOUTS), "{}", "How long a client may take"),
     Key::default("limits", Table(LISTENER_LIMITS), "{}", "How much a client may send"),
     Key::default(
@@ -143,8 +163,13 @@ const LISTENER_TIMEOUTS: &[Key] = &[
         "\"10s\"",
         "Between two bytes that the client takes; how far limits.send_rate may fall behind",
     ),
-    Key::default("idle", Duration, "\"60s\"", "A connection without a request"),
+    Key::optional(
+        "idle",
+        Duration,
+        "A connection without a request, left out: \"60s\"; tcp: a session without a byte either way, left out: \"1h\"",
+    ),
     Key::default("tunnel", Duration, "\"1h\"", "A tunnel (WebSocket) without a byte either way"),
+    Key::optional("total", Duration, "tcp: a whole session, whatever goes on in it; left out: no limit"),
 ];
 
 const LISTENER_LIMITS: &[Key] = &[
@@ -327,7 +352,34 @@ const UPSTREAM: &[Key] = &[
         Integer(1, 1_000_000),
         "Connections open at once to one server; left out: no limit",
     ),
-    Key::default("max_queue", Integer(0, 1_000_000), "1024", "Requests that may wait for a connection to one server"),
+    Key::default(
+        "max_queue",
+        Integer(0, 1_000_000),
+        "1024",
+        "Requests or sessions that may wait for a connection to one server; sessions that `hold` keeps waiting",
+    ),
+    Key::default(
+        "on_down",
+        Choice(&["keep", "close"], &[]),
+        "\"keep\"",
+        "Sessions of tcp listeners on a server that is judged down: \"close\" cuts them at once",
+    ),
+    Key::default(
+        "hold",
+        Grace,
+        "\"0s\"",
+        "How long a new session of a tcp listener waits for a server to come up where none is",
+    ),
+    Key::optional(
+        "slow_start",
+        Duration,
+        "How long a server that comes up again takes to its whole share; left out: it has it at once",
+    ),
+    Key::optional(
+        "send_proxy_protocol",
+        Choice(&["v1", "v2"], &[]),
+        "The PROXY header that tells the servers who the client is; over HTTP each exchange then has a connection of its own",
+    ),
     Key::optional("health", Table(HEALTH), "The active check; left out: none"),
 ];
 

@@ -49,6 +49,7 @@ pub(super) struct Leaf<'a> {
     expected: &'static Kind,
     /// Whether it is an entry of the key's list or table.
     is_entry: bool,
+    presence: &'static Presence,
 }
 
 impl Walk<'_> {
@@ -157,6 +158,7 @@ impl<'a> Node<'a> {
             kind: &key.kind,
             expected: &key.kind,
             is_entry: false,
+            presence: &key.presence,
         })
     }
 
@@ -171,8 +173,16 @@ impl<'a> Node<'a> {
         let Presence::Default(default) = key.presence else { return None };
         let value = DeValue::parse(default).ok()?;
         let (span, value) = (self.span, value.get_ref());
-        let leaf =
-            Leaf { walk: self.walk, key: key.name, span, value, kind: &key.kind, expected: &key.kind, is_entry: false };
+        let leaf = Leaf {
+            walk: self.walk,
+            key: key.name,
+            span,
+            value,
+            kind: &key.kind,
+            expected: &key.kind,
+            is_entry: false,
+            presence: &key.presence,
+        };
         Some(Spanned::new(read(leaf)?, span))
     }
 
@@ -255,12 +265,20 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Leaf<'a> {
+    /// Whether what is written would hold anyway.
+    pub(super) fn is_default(self) -> bool {
+        let Presence::Default(default) = self.presence else { return false };
+        DeValue::parse(default).is_ok_and(|default| match (default.get_ref(), self.value) {
+            (DeValue::String(one), DeValue::String(other)) => one == other,
+            (DeValue::Boolean(one), DeValue::Boolean(other)) => one == other,
+            (DeValue::Integer(one), DeValue::Integer(other)) => one.as_str() == other.as_str(),
+            (DeValue::Array(one), DeValue::Array(other)) => one.is_empty() && other.is_empty(),
+            _ => false,
+        })
+    }
+
     pub(super) fn flag(self) -> Option<bool> {
-        match (self.value, self.kind) {
-            (DeValue::Boolean(true), Kind::FalseUntilLater) => self.later("true"),
-            (DeValue::Boolean(flag), _) => Some(*flag),
-            _ => self.wrong(),
-        }
+        if let DeValue::Boolean(flag) = self.value { Some(*flag) } else { self.wrong() }
     }
 
     /// A whole number or a size in bytes.

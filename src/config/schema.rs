@@ -66,7 +66,7 @@ fn kind(of: &Kind) -> Map<String, Value> {
             schema
         }
         Kind::Either([one, other]) => single("anyOf", json!([kind(one), kind(other)])),
-        Kind::False | Kind::FalseUntilLater => single("const", json!(false)),
+        Kind::False => single("const", json!(false)),
         Kind::Later => single("not", json!({})),
     }
 }

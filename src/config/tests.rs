@@ -24,7 +24,7 @@ fn read_well(text: &str) -> Config {
 #[test]
 fn the_agreed_surface_is_read() {
     let config = read_well(SURFACE);
-    let [http, https, internal] = &*config.listeners else { panic!("listeners") };
+    let [http, https, internal, db_writer] = &*config.listeners else { panic!("listeners") };
     assert_eq!(http.name.value, "http");
     assert_eq!(http.redirect_to_https.as_ref().map(|port| port.value), Some(443));
     assert_eq!(https.protocols.value, Protocols { http1: true, h2: true, h2c: false });
@@ -32,6 +32,10 @@ fn the_agreed_surface_is_read() {
     assert_eq!(tls.certificates[0].value.key, Path::new("/etc/haechi/certs/site.key"));
     assert_eq!(tls.client_auth, ClientAuth::Required);
     assert_eq!(internal.limits.body, 1 << 30);
+    assert!(internal.proxy_protocol && !http.proxy_protocol);
+    assert_eq!((http.mode.value, http.timeouts.idle), (Mode::Http, Duration::from_secs(60)));
+    assert_eq!((db_writer.mode.value, db_writer.timeouts.idle), (Mode::Tcp, Duration::from_secs(3600)));
+    assert_eq!((&*db_writer.upstream.as_ref().unwrap().value, db_writer.timeouts.total), ("mysql-writer", None));
     assert_eq!(internal.timeouts.tunnel, Duration::from_secs(3600));
     assert_eq!(internal.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
 
@@ -112,7 +116,7 @@ fn what_is_added_to_vrrp_is_read() {
 #[test]
 fn the_added_keys_are_read() {
     let config = read_well(ADDITIONS);
-    let [plain, secure, redirect] = &*config.listeners else { panic!("listeners") };
+    let [plain, secure, redirect, queue] = &*config.listeners else { panic!("listeners") };
     assert_eq!(plain.trusted_proxies[0].to_string(), "10.0.0.1/32");
     assert!(matches!(&plain.server_header, ServerHeader::Text(text) if text.value == "haechi"));
     assert_eq!((plain.request_id.as_ref(), plain.redirect_to_https.as_ref()), (None, None));
@@ -122,6 +126,10 @@ fn the_added_keys_are_read() {
     let tls = secure.tls.as_ref().unwrap();
     assert_eq!((tls.min_version, tls.client_auth), (TlsVersion::Tls13, ClientAuth::Optional));
     assert_eq!(redirect.redirect_to_https.as_ref().map(|port| port.value), Some(8443));
+    assert_eq!(queue.timeouts.idle, Duration::from_secs(600));
+    let sni: Vec<_> = queue.sni.iter().map(|(host, name)| (host.value.to_string(), name.value.as_str())).collect();
+    assert_eq!(sni, [("queue.example".to_owned(), "queue"), ("*.example".to_owned(), "app")]);
+    assert_eq!(queue.timeouts.total, Some(Duration::from_secs(24 * 3600)));
 
     let site = &config.sites[0];
     let hosts: Vec<String> = site.hosts.iter().map(|host| host.value.to_string()).collect();
@@ -135,9 +143,13 @@ fn the_added_keys_are_read() {
     assert_eq!(site.routes[1].request_headers.add[0].1, "haechi");
     assert!(matches!(&site.routes[3].action, Action::Redirect(redirect) if redirect.status == 302));
 
-    let [app, by_header, by_cookie] = &*config.upstreams else { panic!("upstreams") };
+    let [app, by_header, by_cookie, queue] = &*config.upstreams else { panic!("upstreams") };
     assert_eq!(app.balance, Balance::IpHash { prefix: 24, prefix_v6: 64 });
     assert_eq!((app.max_queue, app.timeouts.queue), (0, Duration::from_secs(1)));
+    assert_eq!((app.on_down, app.hold), (OnDown::Keep, Duration::ZERO));
+    assert_eq!((queue.on_down, queue.hold), (OnDown::Close, Duration::from_secs(3)));
+    assert_eq!(queue.slow_start.as_ref().map(|over| over.value), Some(Duration::from_secs(60)));
+    assert_eq!(queue.proxy_header.as_ref().map(|version| version.value), Some(ProxyVersion::V2));
     assert_eq!(app.servers[1].address.value, HostPort::Name { host: "tomcat_1.internal".to_owned(), port: 8080 });
     assert_eq!(app.health.as_ref().unwrap().expect, [200..=200, 204..=204, 300..=399]);
     assert_eq!(by_header.balance, Balance::Hash(HashKey::Header("X-User".to_owned())));
@@ -198,6 +210,7 @@ fn a_config_with_its_defaults_written_out_is_the_same_config() {
         let mut again = read_well(&whole);
         for config in [&mut config, &mut again] {
             config.error_pages.sort_by_key(|(status, _)| *status);
+            config.listeners.iter_mut().for_each(|listener| listener.sni.sort_by_key(|(_, name)| name.value.clone()));
             config.sites.iter_mut().for_each(|site| site.error_pages.sort_by_key(|(status, _)| *status));
         }
         assert_eq!(without_spans(&config), without_spans(&again));

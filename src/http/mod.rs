@@ -11,25 +11,5 @@ mod fields;
 mod sent;
 mod tunnel;
 
+pub use crate::serve::Accepted;
 pub use tunnel::TunnelBytes;
-
-use std::rc::Rc;
-
-use crate::net::{Client, Stream};
-use crate::serve::Worker;
-use crate::snapshot::{ListenerId, Place};
-
-/// A client's connection after its handshake.
-#[derive(Debug)]
-pub struct Accepted {
-    /// The thread that serves it.
-    pub worker: Rc<Worker>,
-    /// The listener that it came by.
-    pub listener: ListenerId,
-    /// The bytes.
-    pub stream: Stream,
-    /// Who it is.
-    pub client: Client,
-    /// Its place among the listener's connections.
-    pub place: Place,
-}

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,10 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::choose::choose;
 use super::handshake::handshake;
+use super::introduction::introduce;
 use crate::http::{Accepted, h1, h2};
+use crate::l4;
 use crate::net::{Client, Stream, TICK, Tag, end_longest_idle};
 use crate::serve::{OpenConnection, Worker};
-use crate::snapshot::{ListenerId, Place};
+use crate::snapshot::{ListenerId, Place, Serves};
 use crate::telemetry::{ListenerCells, PerThread};
 
 /// The first pause after a failed accept; each further one doubles it.
@@ -100,17 +102,29 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
         cells.closed.add(1);
         return;
     };
-    let client = Client { peer, tls: None };
+    // An address that cannot be told stands for any.
+    let local = socket.local_addr().unwrap_or_else(|_| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+    let client = Client { peer, local, tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
-    if listener.tls.is_none() && !listener.protocols.h2c {
+    if listener.tls.is_none() && !listener.protocols.h2c && !listener.proxy_protocol {
         let stream = Stream::Tcp(socket.into());
         let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
-        let mut connection = h1::Connection::new(accepted);
-        tokio::task::spawn_local(async move {
-            // By reference, here and below: what a task moves takes its room twice.
-            let _counted = &counted;
-            connection.serve().await;
-        });
+        // By reference, here and below: what a task moves takes its room twice.
+        match listener.serves {
+            Serves::Http => {
+                let mut connection = h1::Connection::new(accepted);
+                tokio::task::spawn_local(async move {
+                    let _counted = &counted;
+                    connection.serve().await;
+                });
+            }
+            Serves::Tcp(_) => {
+                tokio::task::spawn_local(async move {
+                    let _counted = &counted;
+                    l4::serve(accepted).await;
+                });
+            }
+        }
         return;
     }
     // What only the beginning of a connection needs is no part of its task.
@@ -120,7 +134,7 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
         let Some(mut opened) = opening.await else { return };
         match &mut opened {
             Opened::H1(connection) => connection.serve().await,
-            Opened::H2(connection) => connection.as_mut().await,
+            Opened::Other(connection) => connection.as_mut().await,
         }
     });
 }
@@ -129,7 +143,8 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is the large one")]
 enum Opened {
     H1(h1::Connection),
-    H2(Pin<Box<dyn Future<Output = ()>>>),
+    /// HTTP/2, or a session that is passed on.
+    Other(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 /// A connection among those that a drain waits for.
@@ -146,7 +161,7 @@ impl Drop for Counted {
     }
 }
 
-/// Takes TLS off and finds the protocol's driver.
+/// Takes PROXY header and TLS off and finds the protocol's driver.
 async fn open(
     worker: Rc<Worker>,
     socket: TcpStream,
@@ -154,10 +169,14 @@ async fn open(
     id: ListenerId,
     place: Place,
 ) -> Option<Opened> {
-    let (stream, is_h2) = {
+    let (stream, driver) = {
         let snapshot = worker.snapshot();
         let listener = snapshot.listener(id)?;
-        match &listener.tls {
+        if listener.proxy_protocol {
+            introduce(&worker, listener, &socket, &mut client).await?;
+        }
+        let is_passed_on = matches!(listener.serves, Serves::Tcp(_));
+        let (stream, is_h2) = match &listener.tls {
             Some(secure) => {
                 let (stream, facts) = handshake(&worker, listener, secure, socket, client.peer).await?;
                 let is_h2 = facts.is_h2();
@@ -168,8 +187,29 @@ async fn open(
                 let is_h2 = choose(&worker, listener, &socket).await?;
                 (Stream::Tcp(socket.into()), is_h2)
             }
-        }
+        };
+        (
+            stream,
+            if is_passed_on {
+                Driver::Tcp
+            } else if is_h2 {
+                Driver::H2
+            } else {
+                Driver::H1
+            },
+        )
     };
     let accepted = Accepted { worker, listener: id, stream, client, place };
-    Some(if is_h2 { Opened::H2(Box::pin(h2::serve(accepted))) } else { Opened::H1(h1::Connection::new(accepted)) })
+    Some(match driver {
+        Driver::H1 => Opened::H1(h1::Connection::new(accepted)),
+        Driver::H2 => Opened::Other(Box::pin(h2::serve(accepted))),
+        Driver::Tcp => Opened::Other(Box::pin(l4::serve(accepted))),
+    })
+}
+
+/// Who serves a connection.
+enum Driver {
+    H1,
+    H2,
+    Tcp,
 }

@@ -37,7 +37,7 @@ pub(super) async fn handshake(
     let (failure, reason) = match deadline.within(shake(secure, socket)).await {
         Ok(Ok(mut session)) => {
             let facts = facts(session.get_ref().1);
-            if !listener.protocols.http1 && !facts.is_h2() {
+            if listener.protocols.h2 && !listener.protocols.http1 && !facts.is_h2() {
                 // It named no protocol at all: where it names others TLS itself refuses.
                 cells.handshake_failures.count(HandshakeFailure::NoSharedProtocol.name());
                 tracing::debug!(listener = &*listener.name, client = %peer, "client did not ask for h2 and nothing else is spoken");

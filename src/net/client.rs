@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 /// What a connection's beginning told of the client. It does not change after the handshake.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The address of the socket's other end.
+    /// The client's address: of the socket's other end, or by a PROXY header.
     pub peer: SocketAddr,
+    /// The address that it connected to, by the same.
+    pub local: SocketAddr,
     /// What the handshake settled; `None`: no TLS.
     pub tls: Option<Box<TlsFacts>>,
 }

@@ -1,10 +1,10 @@
-//! Host to site.
+//! Host to site, or to whatever else is numbered.
 
 use std::collections::HashMap;
 
 /// Exact names, wildcards and the site for all others.
 #[derive(Debug, Default)]
-pub(super) struct Hosts {
+pub struct Hosts {
     exact: HashMap<Box<[u8]>, usize>,
     /// `*.example` stands here as `example`.
     below: HashMap<Box<[u8]>, usize>,
@@ -14,7 +14,8 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new<'s>(sites: impl Iterator<Item = &'s [String]>) -> Self {
+    /// Of each, by its number, the names: exact, `*.example` or `*`. Of two with the same name the first has it.
+    pub fn new<'s>(sites: impl Iterator<Item = &'s [String]>) -> Self {
         let mut hosts = Self::default();
         for (site, names) in sites.enumerate() {
             for name in names {
@@ -24,7 +25,9 @@ impl Hosts {
         hosts
     }
 
-    pub(super) fn find(&self, host: &[u8]) -> Option<usize> {
+    /// Whose host this is: exact, then the longest wildcard, then `*`.
+    #[must_use]
+    pub fn find(&self, host: &[u8]) -> Option<usize> {
         if let Some(site) = self.exact.get(host) {
             return Some(*site);
         }

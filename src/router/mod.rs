@@ -19,7 +19,7 @@ mod host;
 mod path;
 mod patterns;
 
-use host::Hosts;
+pub use host::Hosts;
 use path::Paths;
 use patterns::Patterns;
 

@@ -143,6 +143,14 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Writes a line of the access log, where there is one.
+    pub fn log(&self, record: &Record<'_>) {
+        let mut log = self.log.borrow_mut();
+        if log.is_on() {
+            log.record(record);
+        }
+    }
+
     /// Hands on what the log holds. To be called several times a second.
     pub fn flush_log(&self) {
         self.log.borrow_mut().flush();
@@ -239,6 +247,7 @@ fn finish(worker: &Worker, listener: &Listener, exchange: &Exchange<'_>, head: &
     log.record(&Record {
         time: now.checked_sub(took).unwrap_or(now),
         took,
+        mode: "",
         listener: &listener.name,
         site: exchange.site.map_or("", |(name, _)| name),
         client: exchange.client_address(),

@@ -16,7 +16,7 @@ use crate::tls::{
     Authorities, ClientAuth, Known, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store,
     StoreSpec, Tickets, server_config,
 };
-use crate::upstream::{Outbound, Protocol, Upstream};
+use crate::upstream::{Outbound, Upstream};
 
 /// The TLS of a listener, ready to be used.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl<'r> Certificates<'r> {
     pub(super) fn outbound(
         &mut self,
         tls: &config::UpstreamTls,
-        protocol: Protocol,
+        alpn: &[&[u8]],
         name: Span,
         before: Option<&Upstream>,
     ) -> Option<Outbound> {
@@ -146,10 +146,7 @@ impl<'r> Certificates<'r> {
             ca: tls.ca.as_ref().map(|ca| ca.value.clone()),
             server_name: tls.server_name.as_ref().map(|name| name.value.clone()),
             certificate: tls.certificate.as_ref().map(|pair| pair_of(&pair.value)),
-            alpn: match protocol {
-                Protocol::Http1 => vec![b"http/1.1".to_vec()],
-                Protocol::Http2 => vec![b"h2".to_vec()],
-            },
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
         };
         let before = before.and_then(|upstream| upstream.outbound.as_ref());
         if let Some(before) =

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::upstreams::{Upstreams, upstream};
-use super::{Capacity, Lasting, Listener, Route, ServerField, Site, Snapshot, Via};
+use super::{Capacity, Lasting, Listener, Names, Route, ServerField, Serves, Site, Snapshot, Tcp, Via};
 use crate::codec::h1::HeadLimits;
-use crate::config::{self, Action, Config, HostPattern, Matcher, VrrpVersion};
+use crate::config::{self, Action, Config, HostPattern, Matcher, Mode, VrrpVersion};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Severity, Spanned};
 use crate::handler::error_page::{ErrorPage, ErrorPages};
 use crate::handler::fixed::Fixed;
@@ -44,12 +44,17 @@ pub fn compile(
     let upstreams: Vec<Arc<_>> = config
         .upstreams
         .iter()
-        .map(|written| Arc::new(upstream(written, lasting, addresses, &mut compiler.certificates, previous, now)))
+        .map(|written| {
+            Arc::new(upstream(written, config, lasting, addresses, &mut compiler.certificates, previous, now))
+        })
         .collect();
     let by_name = upstreams.iter().map(|upstream| (upstream.name.to_string(), Arc::clone(upstream))).collect();
     let sites: Vec<CompiledSite> = config.sites.iter().map(|site| compiler.site(site, &by_name)).collect();
-    let mut listeners: Vec<Listener> =
-        config.listeners.iter().filter_map(|listener| compiler.listener(listener, &sites, previous)).collect();
+    let mut listeners: Vec<Listener> = config
+        .listeners
+        .iter()
+        .filter_map(|listener| compiler.listener(listener, &sites, &by_name, previous))
+        .collect();
     listeners.sort_unstable_by_key(|listener| listener.id);
     let capacity = compiler.capacity();
     let error_pages = compiler.pages(&config.error_pages);
@@ -122,10 +127,12 @@ impl Compiler<'_> {
         &mut self,
         written: &config::Listener,
         sites: &[CompiledSite],
+        upstreams: &Upstreams,
         previous: Option<&Snapshot>,
     ) -> Option<Listener> {
         let name: Arc<str> = written.name.value.as_str().into();
-        let (id, connections) = self.lasting.listener(&name);
+        let (id, connections) = self.lasting.listener(&name, written.mode.value);
+        let serves = self.serves(written, upstreams)?;
         let tls = match &written.tls {
             None => None,
             Some(tls) => {
@@ -145,8 +152,10 @@ impl Compiler<'_> {
         Some(Listener {
             id,
             binds: written.bind.iter().map(|bind| bind.value).collect(),
+            serves,
             protocols: written.protocols.value,
             tls,
+            proxy_protocol: written.proxy_protocol,
             trusted_proxies: written.trusted_proxies.clone(),
             timeouts: written.timeouts,
             head_limits: HeadLimits {
@@ -183,10 +192,35 @@ impl Compiler<'_> {
         })
     }
 
+    /// What a listener serves; a fault of it is told.
+    fn serves(&mut self, written: &config::Listener, upstreams: &Upstreams) -> Option<Serves> {
+        // The config's own check has told of a name that is missing or not there.
+        let named = |name: &Spanned<String>| upstreams.get(&name.value).cloned();
+        match written.mode.value {
+            Mode::Http => Some(Serves::Http),
+            Mode::Tcp => {
+                let names: Vec<_> = written
+                    .sni
+                    .iter()
+                    .filter_map(|(host, name)| Some((host_text(&host.value), named(name)?)))
+                    .collect();
+                Some(Serves::Tcp(Tcp {
+                    upstream: written.upstream.as_ref().and_then(named),
+                    names: (!names.is_empty()).then(|| Arc::new(Names::new(names))),
+                }))
+            }
+            Mode::Udp => {
+                let message = "`mode = \"udp\"` is not available in this version";
+                self.faults.push(Diagnostic::error(written.mode.span, message));
+                None
+            }
+        }
+    }
+
     fn sites_of(&self, written: &config::Listener, sites: &[CompiledSite]) -> (Vec<SiteRoutes>, Vec<Site>) {
         let on_this = |site: &config::Site| match &site.listeners {
             Some(names) => names.iter().any(|name| name.value == written.name.value),
-            None => written.redirect_to_https.is_none(),
+            None => written.mode.value == Mode::Http && written.redirect_to_https.is_none(),
         };
         let mut matchers = Vec::new();
         let mut found = Vec::new();

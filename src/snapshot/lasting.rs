@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_utils::CachePadded;
 
 use super::{ListenerId, Snapshot};
+use crate::config::Mode;
 use crate::telemetry;
 use crate::tls::{Known, Tickets};
 use crate::upstream;
@@ -30,7 +31,7 @@ pub struct Lasting {
     pub known: Known,
     /// The keys of session tickets: a client resumes through a reload and a crash.
     pub tickets: Tickets,
-    listeners: Mutex<HashMap<Arc<str>, Numbered>>,
+    listeners: Mutex<HashMap<(Arc<str>, Mode), Numbered>>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,12 +57,13 @@ impl Lasting {
         }
     }
 
-    /// The number of the listener with this name, and the count of its connections.
-    pub(super) fn listener(&self, name: &Arc<str>) -> (ListenerId, Arc<CachePadded<AtomicU32>>) {
+    /// The number of the listener with this name, and the count of its connections. Where a name gets
+    /// another mode it is another listener: what was begun in one cannot go on in the other.
+    pub(super) fn listener(&self, name: &Arc<str>, mode: Mode) -> (ListenerId, Arc<CachePadded<AtomicU32>>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let next = ListenerId(u32::try_from(listeners.len()).unwrap_or(u32::MAX));
         let Numbered { id, connections } = listeners
-            .entry(Arc::clone(name))
+            .entry((Arc::clone(name), mode))
             .or_insert_with(|| Numbered { id: next, connections: Arc::default() })
             .clone();
         (id, connections)

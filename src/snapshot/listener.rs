@@ -1,6 +1,6 @@
 //! A listener as it runs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -10,13 +10,14 @@ use ipnet::IpNet;
 use super::{Secure, Site};
 use crate::codec::h1::HeadLimits;
 pub use crate::config::ListenerTimeouts;
-use crate::config::Protocols;
+use crate::config::{Mode, Protocols};
 use crate::handler::rewrite::Rewrite;
 use crate::head::{Field, FieldLine, Version};
 use crate::message::RequestTarget;
 use crate::net::Pace;
-use crate::router::{Found, Router};
+use crate::router::{Found, Hosts, Router};
 use crate::telemetry::{ListenerCells, PerThread, ThreadId};
+use crate::upstream::Upstream;
 
 /// The number of a listener: the same for the same name as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,11 +32,15 @@ pub struct Listener {
     pub name: Arc<str>,
     /// The addresses.
     pub binds: Vec<SocketAddr>,
+    /// What is served there.
+    pub serves: Serves,
     /// The protocols that are spoken.
     pub protocols: Protocols,
     /// TLS; `None`: plain.
     pub tls: Option<Secure>,
-    /// Peers whose X-Forwarded-* fields are believed.
+    /// A PROXY header is required, from trusted proxies.
+    pub proxy_protocol: bool,
+    /// Peers whose PROXY headers and X-Forwarded-* fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long clients may take.
     pub timeouts: ListenerTimeouts,
@@ -75,6 +80,57 @@ pub struct Listener {
     pub sites: Vec<Site>,
     /// What is counted.
     pub cells: Arc<PerThread<ListenerCells>>,
+}
+
+/// What a listener serves.
+#[derive(Debug)]
+pub enum Serves {
+    /// Exchanges, by the sites of its router.
+    Http,
+    /// Connections, each passed on to a server.
+    Tcp(Tcp),
+}
+
+impl Serves {
+    /// The word of the config.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::Http => Mode::Http.as_str(),
+            Self::Tcp(_) => Mode::Tcp.as_str(),
+        }
+    }
+}
+
+/// How connections are passed on.
+#[derive(Debug)]
+pub struct Tcp {
+    /// To whose servers; `None`: to those that `names` tells alone.
+    pub upstream: Option<Arc<Upstream>>,
+    /// To whose by the host that the client asks for in TLS that passes through; `None`: it is not looked at.
+    pub names: Option<Arc<Names>>,
+}
+
+/// Upstreams by the host that clients ask for.
+#[derive(Debug)]
+pub struct Names {
+    hosts: Hosts,
+    upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Names {
+    /// Of hosts (exact, `*.example` or `*`) and their upstreams.
+    #[must_use]
+    pub fn new(all: Vec<(String, Arc<Upstream>)>) -> Self {
+        let (hosts, upstreams): (Vec<_>, Vec<_>) = all.into_iter().map(|(host, upstream)| ([host], upstream)).unzip();
+        Self { hosts: Hosts::new(hosts.iter().map(|host| &host[..])), upstreams }
+    }
+
+    /// The upstream of this host, in lower case; a client that asks for none has the one of `*`.
+    #[must_use]
+    pub fn find(&self, host: Option<&str>) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(self.hosts.find(host.unwrap_or_default().as_bytes())?)
+    }
 }
 
 /// What becomes of the `Server` field of answers.
@@ -152,6 +208,13 @@ impl Listener {
     #[must_use]
     pub fn cells(&self, thread: ThreadId) -> &ListenerCells {
         self.cells.of(thread)
+    }
+
+    /// Whether this peer's word about the client is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
     /// A place for one more connection, where there is one.

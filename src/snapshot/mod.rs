@@ -17,7 +17,7 @@ pub use capacity::Capacity;
 pub use certificates::Secure;
 pub use compile::compile;
 pub use lasting::Lasting;
-pub use listener::{Listener, ListenerId, ListenerTimeouts, Place, ServerField, Via};
+pub use listener::{Listener, ListenerId, ListenerTimeouts, Names, Place, ServerField, Serves, Tcp, Via};
 pub use site::{Route, Site, TooLarge};
 pub use upstreams::names_of;
 

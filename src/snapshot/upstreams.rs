@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::certificates::Certificates;
 use super::{Lasting, Snapshot};
-use crate::config::{self, Config, HealthKind, HostPort};
+use crate::config::{self, Action, Config, HealthKind, HostPort};
 use crate::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
 use crate::upstream::health::{Check, CheckTls, Expect, HttpQuestion, Pace, Question};
-use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, Timeouts, Upstream};
+use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, SessionRules, Timeouts, Upstream};
 
 /// The upstreams of a config, by name.
 pub(super) type Upstreams = HashMap<String, Arc<Upstream>>;
@@ -31,6 +31,7 @@ pub fn names_of(config: &Config) -> Vec<Arc<str>> {
 /// Translates one upstream; faults of its TLS go to `certificates`.
 pub(super) fn upstream(
     written: &config::Upstream,
+    config: &Config,
     lasting: &Lasting,
     addresses: &Addresses,
     certificates: &mut Certificates<'_>,
@@ -40,10 +41,11 @@ pub(super) fn upstream(
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
     let protocol = if written.http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let alpn = alpn(written, protocol, config);
     let outbound = written
         .tls
         .as_ref()
-        .and_then(|tls| certificates.outbound(tls, protocol, written.name.span, before.map(|before| &**before)));
+        .and_then(|tls| certificates.outbound(tls, alpn, written.name.span, before.map(|before| &**before)));
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);
@@ -57,10 +59,36 @@ pub(super) fn upstream(
             idle: written.timeouts.idle,
             queue: written.timeouts.queue,
         },
+        slow_start: written.slow_start.as_ref().map(|over| over.value),
+        sessions: SessionRules {
+            on_down: written.on_down,
+            hold_for: written.hold,
+            hold: lasting.servers.hold(&name),
+            most_held: written.max_queue,
+        },
+        proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         name,
         servers,
         protocol,
         outbound,
+    }
+}
+
+/// What is offered in TLS to the servers: where only L4 listeners name the upstream nobody knows what its
+/// servers speak.
+fn alpn(written: &config::Upstream, protocol: Protocol, config: &Config) -> &'static [&'static [u8]] {
+    let name = &written.name.value;
+    let passes_on = |listener: &config::Listener| {
+        listener.upstream.iter().chain(listener.sni.iter().map(|(_, name)| name)).any(|named| named.value == *name)
+    };
+    let by_routes = || {
+        let mut routes = config.sites.iter().flat_map(|site| &site.routes);
+        routes.any(|route| matches!(&route.action, Action::Proxy(proxy) if proxy.upstream.value == *name))
+    };
+    match protocol {
+        Protocol::Http1 if config.listeners.iter().any(passes_on) && !by_routes() => &[],
+        Protocol::Http1 => &[b"http/1.1"],
+        Protocol::Http2 => &[b"h2"],
     }
 }
 
@@ -121,6 +149,7 @@ fn recipe(written: &config::Upstream, protocol: Protocol, outbound: Option<&Outb
     outbound.map_or(0, |outbound| outbound.number).hash(&mut hasher);
     written.name.value.hash(&mut hasher);
     protocol.hash(&mut hasher);
+    written.proxy_header.as_ref().map(|version| version.value).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -43,6 +43,7 @@ fn json(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, millis: u32) {
     address(out, record.client.ip());
     out.push(b'"');
     number(out, br#","client_port":"#, record.client.port().into());
+    text(out, br#","mode":""#, record.mode.as_bytes());
     text(out, br#","listener":""#, record.listener.as_bytes());
     text(out, br#","site":""#, record.site.as_bytes());
     text(out, br#","request_id":""#, record.request_id);
@@ -50,7 +51,9 @@ fn json(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, millis: u32) {
     text(out, br#","host":""#, record.host);
     text(out, br#","target":""#, record.target);
     text(out, br#","version":""#, record.version.as_bytes());
-    number(out, br#","status":"#, record.status.into());
+    if record.mode.is_empty() {
+        number(out, br#","status":"#, record.status.into());
+    }
     number(out, br#","bytes_in":"#, record.bytes_in);
     number(out, br#","bytes_out":"#, record.bytes_out);
     seconds(out, br#","duration_seconds":"#, record.took);
@@ -90,7 +93,14 @@ fn combined(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
     out.extend_from_slice(b" - - [");
     out.extend_from_slice(&stamp.common);
     out.extend_from_slice(b"] \"");
-    if record.method.is_empty() {
+    if let (Some(part), false) = (&record.upstream, record.mode.is_empty()) {
+        // A session stands as its protocol and its server.
+        escape_combined(out, &record.mode.as_bytes().to_ascii_uppercase());
+        out.push(b' ');
+        escape_combined(out, part.upstream.as_bytes());
+        out.push(b'/');
+        escape_combined(out, part.server.as_bytes());
+    } else if record.method.is_empty() {
         out.push(b'-');
     } else {
         escape_combined(out, record.method);

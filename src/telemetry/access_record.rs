@@ -13,6 +13,8 @@ pub struct Record<'a> {
     pub time: SystemTime,
     /// From the request's first byte to the last byte of the answer.
     pub took: Duration,
+    /// What the listener serves; empty for exchanges of HTTP, `tcp` for a session.
+    pub mode: &'a str,
     /// The name of the listener.
     pub listener: &'a str,
     /// The name of the site; empty where none was found.
@@ -45,6 +47,41 @@ pub struct Record<'a> {
     pub user_agent: &'a [u8],
     /// Why there was no normal answer: the name of a refusal or of a fault.
     pub error: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// That of a session, which has nothing of HTTP.
+    #[must_use]
+    pub fn of_session(
+        time: SystemTime,
+        took: Duration,
+        listener: &'a str,
+        client: SocketAddr,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) -> Self {
+        Self {
+            time,
+            took,
+            mode: "tcp",
+            listener,
+            site: "",
+            client,
+            request_id: b"",
+            method: b"",
+            target: b"",
+            version: "",
+            host: b"",
+            status: 0,
+            bytes_in,
+            bytes_out,
+            upstream: None,
+            tls: None,
+            referer: b"",
+            user_agent: b"",
+            error: None,
+        }
+    }
 }
 
 /// What the last server that was asked had to do with it.
@@ -81,6 +118,7 @@ pub(crate) fn sample() -> Record<'static> {
     Record {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_791_533_226_054),
         took: Duration::from_micros(4_213),
+        mode: "",
         listener: "https",
         site: "shop.example",
         client: SocketAddr::from(([203, 0, 113, 9], 51_820)),

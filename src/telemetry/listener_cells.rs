@@ -39,6 +39,12 @@ pub struct ListenerCells {
     pub h2_resets: Counter,
     /// HTTP/2 connections ended because their client flooded us, by what with.
     pub h2_floods: NamedCounters,
+    /// L4 sessions that ended, by how.
+    pub sessions: NamedCounters,
+    /// How long they lasted.
+    pub session_time: Histogram,
+    /// Connections refused for their PROXY header, by reason.
+    pub proxy_header_failures: NamedCounters,
     timeouts: [Counter; Phase::ALL.len()],
 }
 
@@ -64,6 +70,43 @@ impl ListenerCells {
     /// the `h2` crate sees itself (`streams`: resets, small DATA, heads without end).
     pub const H2_FLOODS: [&'static str; 9] =
         ["empty_data", "priority", "reset", "settings", "ping", "window_update", "continuation", "unknown", "streams"];
+
+    /// How L4 sessions end, and why there were none: on the page from the start.
+    pub const SESSION_ENDINGS: [&'static str; 18] = [
+        "ended",
+        "client_reset",
+        "server_reset",
+        "idle_timeout",
+        "total_timeout",
+        "server_down",
+        "cut",
+        "client_gone",
+        "no_server",
+        "connect_failed",
+        "connect_timeout",
+        "queue_full",
+        "queue_timeout",
+        "hold_full",
+        "hold_timeout",
+        "unrecognized_name",
+        "bad_hello",
+        "hello_timeout",
+    ];
+
+    /// Why PROXY headers are refused: on the page from the start.
+    pub const PROXY_HEADER_FAILURES: [&'static str; 11] = [
+        "untrusted",
+        "timeout",
+        "client_closed",
+        "missing",
+        "malformed_line",
+        "unknown_version",
+        "unknown_command",
+        "too_short",
+        "too_long",
+        "malformed_tlv",
+        "wrong_checksum",
+    ];
 
     /// Counts a connection that ran out of time in this phase.
     pub fn timed_out(&self, phase: Phase) {
@@ -96,6 +139,9 @@ impl Default for ListenerCells {
             h2_streams: Counter::default(),
             h2_resets: Counter::default(),
             h2_floods: NamedCounters::of(&Self::H2_FLOODS),
+            sessions: NamedCounters::of(&Self::SESSION_ENDINGS),
+            session_time: Histogram::default(),
+            proxy_header_failures: NamedCounters::of(&Self::PROXY_HEADER_FAILURES),
             timeouts: Default::default(),
         }
     }
@@ -112,15 +158,18 @@ pub enum Phase {
     Body,
     /// Between two pieces of a response that the client takes.
     Send,
-    /// Between two exchanges.
+    /// Between two exchanges, or between two pieces of an L4 session, either way.
     Idle,
     /// Between two pieces of a tunnel, either way.
     Tunnel,
+    /// A whole L4 session.
+    Total,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 6] = [Self::Handshake, Self::Head, Self::Body, Self::Send, Self::Idle, Self::Tunnel];
+    pub const ALL: [Self; 7] =
+        [Self::Handshake, Self::Head, Self::Body, Self::Send, Self::Idle, Self::Tunnel, Self::Total];
 
     /// The name of its key under `timeouts`, which is its label too.
     #[must_use]
@@ -132,6 +181,7 @@ impl Phase {
             Self::Send => "send",
             Self::Idle => "idle",
             Self::Tunnel => "tunnel",
+            Self::Total => "total",
         }
     }
 }

@@ -88,6 +88,9 @@ table! {
     H2_STREAMS: Counter "haechi_http2_streams_total" ["listener"] "HTTP/2 streams that clients opened.";
     H2_RESETS: Counter "haechi_http2_stream_resets_total" ["listener"] "HTTP/2 streams that clients reset.";
     H2_FLOODS: Counter "haechi_http2_floods_total" ["listener", "kind"] "HTTP/2 connections ended because their client sent too many frames of no use, by kind.";
+    SESSIONS: Counter "haechi_sessions_total" ["listener", "outcome"] "Sessions of tcp listeners that ended, by how, or by why there was no server for them.";
+    SESSION_TIME: Histogram "haechi_session_duration_seconds" ["listener"] "How long sessions of tcp listeners lasted.";
+    PROXY_HEADER_FAILURES: Counter "haechi_proxy_header_failures_total" ["listener", "reason"] "Connections refused because their PROXY header was missing, malformed or from nobody who is trusted, by reason.";
 
     // Sites.
     EXCHANGES: Counter "haechi_exchanges_total" ["listener", "site", "outcome"] "Exchanges that ended, by status class, or `client_gone` where the client left first.";
@@ -101,7 +104,7 @@ table! {
     // Servers.
     SERVER_UP: Gauge "haechi_server_up" ["upstream", "server"] "0 if the server's checks fail or its name does not resolve, else 1.";
     SERVER_DRAIN: Gauge "haechi_server_drain" ["upstream", "server"] "1 if the server gets no new sessions.";
-    SERVER_ACTIVE: Gauge "haechi_server_active_exchanges" ["upstream", "server"] "Exchanges under way on the server now.";
+    SERVER_ACTIVE: Gauge "haechi_server_active_exchanges" ["upstream", "server"] "Exchanges and sessions under way on the server now.";
     SERVER_REQUESTS: Counter "haechi_server_requests_total" ["upstream", "server"] "Requests sent to the server, retries included.";
     SERVER_RESPONSES: Counter "haechi_server_responses_total" ["upstream", "server", "status"] "Responses of the server, by status class.";
     SERVER_FAILURES: Counter "haechi_server_failures_total" ["upstream", "server", "reason"] "Exchanges that the server failed, by reason.";

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -57,11 +58,19 @@ impl From<Elapsed> for DialFault {
     }
 }
 
-/// Connects to `address`, with TLS where `outbound` says so. The caller bounds the time.
-async fn connect(address: SocketAddr, outbound: Option<&Outbound>, name: &str) -> Result<Stream, DialFault> {
-    let socket = TcpStream::connect(address).await.map_err(DialFault::Connect)?;
+/// Connects to `address`, says `first`, then TLS where `outbound` says so. The caller bounds the time.
+async fn connect(
+    address: SocketAddr,
+    outbound: Option<&Outbound>,
+    name: &str,
+    first: &[u8],
+) -> Result<Stream, DialFault> {
+    let mut socket = TcpStream::connect(address).await.map_err(DialFault::Connect)?;
     // Heads and ends of bodies are small: they must not wait for the server's acknowledgement.
     socket.set_nodelay(true).map_err(DialFault::Connect)?;
+    if !first.is_empty() {
+        socket.write_all(first).await.map_err(DialFault::Connect)?;
+    }
     let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket.into())) };
     let name = outbound.tls.server_name(name).map_err(DialFault::NoTlsName)?;
     let connector = TlsConnector::from(Arc::clone(outbound.tls.config()));
@@ -69,7 +78,8 @@ async fn connect(address: SocketAddr, outbound: Option<&Outbound>, name: &str) -
     Ok(Stream::Tls(Box::new(session.into())))
 }
 
-/// A new connection, made within `limit`.
+/// A new connection, made within `limit`. `first` is what it begins with before anything else, a PROXY
+/// header; empty: nothing.
 ///
 /// # Errors
 /// [`DialFault`]; the server has then seen nothing of the request.
@@ -78,10 +88,11 @@ pub async fn dial(
     outbound: Option<&Outbound>,
     name: &str,
     limit: std::time::Duration,
+    first: &[u8],
 ) -> Result<Box<Connection>, DialFault> {
     let deadline = Deadline::default();
     deadline.set(limit);
-    let stream = deadline.within(connect(address, outbound, name)).await??;
+    let stream = deadline.within(connect(address, outbound, name, first)).await??;
     deadline.clear();
     Ok(Box::new(Connection { deadline, ..Connection::new(stream, address) }))
 }

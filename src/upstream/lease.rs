@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::dial::{DialFault, dial};
-use super::{Connection, GateError, Pass, Pools, Server, Upstream};
+use super::{Connection, GateError, OnDown, Pass, Pools, Server, ServerCells, Upstream};
+use crate::codec::proxy::{self, Addresses};
 use crate::telemetry::ThreadId;
 
 /// A connection to `server` that one exchange uses. Dropped, it closes; [`Lease::release`] lets the
@@ -53,6 +54,18 @@ pub enum LeaseFault {
     NoAddress,
 }
 
+impl LeaseFault {
+    /// Counts it among the failures of its server.
+    pub fn count(&self, cells: &ServerCells) {
+        match self {
+            Self::Dial(DialFault::TimedOut) => cells.failures.timeout.add(1),
+            Self::Dial(_) => cells.failures.connect.add(1),
+            Self::Gate(_) => cells.failures.queue.add(1),
+            Self::NoAddress => {}
+        }
+    }
+}
+
 impl Upstream {
     /// A connection to `server` that rests on this thread, where one may be used at once.
     #[must_use]
@@ -73,7 +86,7 @@ impl Upstream {
     }
 
     /// A connection to `server`: one that rests on this thread, or a new one. `fresh` wants a new
-    /// one in any case.
+    /// one in any case. `client` is told to servers that want to know (`proxy_header`).
     ///
     /// # Errors
     /// [`LeaseFault`]; another server may be tried.
@@ -84,6 +97,7 @@ impl Upstream {
         thread: ThreadId,
         now: Instant,
         fresh: bool,
+        client: Option<Addresses>,
     ) -> Result<Lease<'s>, LeaseFault> {
         let address = server.address.ok_or(LeaseFault::NoAddress)?;
         let busy = self.enter(server, thread).await?;
@@ -94,7 +108,9 @@ impl Upstream {
         }
         cells.connects.add(1);
         // Boxed: it is rare, and every exchange would have to keep its place.
-        let connection = Box::pin(dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect)).await?;
+        let first = self.proxy_header.map(|version| proxy::header(version, client)).unwrap_or_default();
+        let connection =
+            Box::pin(dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect, &first)).await?;
         Ok(Lease { server, connection, upstream: self, busy })
     }
 
@@ -126,6 +142,12 @@ impl Lease<'_> {
         self.upstream.timeouts.response
     }
 
+    /// What becomes of a session on it when its server is judged down.
+    #[must_use]
+    pub fn on_down(&self) -> OnDown {
+        self.upstream.sessions.on_down
+    }
+
     /// Lets the connection rest. `server_limit` is what the server said of its own limit
     /// (`Keep-Alive: timeout`); a second of it is left unused, so that its close and our next
     /// request do not cross.
@@ -134,7 +156,8 @@ impl Lease<'_> {
         drop(busy);
         let own = upstream.timeouts.idle;
         let rest = server_limit.map_or(own, |limit| own.min(limit.saturating_sub(Duration::from_secs(1))));
-        if !rest.is_zero() {
+        // One that began with a client's address is of no use to another.
+        if !rest.is_zero() && upstream.proxy_header.is_none() {
             pools.put(server.state.id, upstream.recipe, connection, now, rest);
         }
     }

@@ -8,18 +8,23 @@
 //! own thread. Hashes are unseeded and taken over identities, so both hosts of a pair choose alike.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use crate::config::OnDown;
 pub use balance::{Balance, Key};
 pub use dial::{DialFault, Outbound};
 pub use gate::{Gate, GateError, Limit, Pass};
+pub use hold::{Held, Hold};
 pub use lease::{Lease, LeaseFault};
 pub use lines::StreamLease;
+pub use news::News;
 pub use pool::{Connection, Pools};
 pub use registry::Registry;
 pub use server::{Failures, Health, LastProbe, Server, ServerCells, ServerState, Verdict};
 
+use crate::codec::proxy::Version as ProxyVersion;
 use crate::telemetry::ThreadId;
+use balance::Ramp;
 use health::Check;
 
 pub mod balance;
@@ -28,8 +33,10 @@ pub mod health;
 
 mod dial;
 mod gate;
+mod hold;
 mod lease;
 mod lines;
+mod news;
 mod pool;
 mod registry;
 mod server;
@@ -54,6 +61,25 @@ pub struct Upstream {
     pub recipe: u64,
     /// The active check that every server of the group gets; `None`: health stays unknown.
     pub check: Option<Arc<Check>>,
+    /// How long a server that came back takes to its whole share; `None`: it has it at once.
+    pub slow_start: Option<Duration>,
+    /// How sessions of L4 listeners are dealt with where servers fail.
+    pub sessions: SessionRules,
+    /// The PROXY header that each connection to a server begins with.
+    pub proxy_header: Option<ProxyVersion>,
+}
+
+/// How sessions of L4 listeners are dealt with where servers fail.
+#[derive(Clone, Debug, Default)]
+pub struct SessionRules {
+    /// What becomes of those on a server that is judged down.
+    pub on_down: OnDown,
+    /// How long a new one waits where no server is up.
+    pub hold_for: Duration,
+    /// Where it waits, and with how many others.
+    pub hold: Hold,
+    /// How many may.
+    pub most_held: u32,
 }
 
 /// What the servers of an upstream speak.
@@ -86,10 +112,11 @@ impl Upstream {
     /// chosen again. A server is usable when it has an address, was not tried and is not
     /// [`Health::Down`]; [`Health::Unknown`] counts as usable. Backups are chosen only when no
     /// primary server is left. Draining servers are never chosen, but by `ip_hash` and `hash`
-    /// when nothing else is left.
+    /// when nothing else is left. `now` tells how far a server is that slowly comes back.
     #[must_use]
-    pub fn pick(&self, thread: ThreadId, key: &Key<'_>, tried: &[u32]) -> Option<&Arc<Server>> {
-        self.balance.pick(&self.servers, thread, key, tried)
+    pub fn pick(&self, thread: ThreadId, key: &Key<'_>, tried: &[u32], now: Instant) -> Option<&Arc<Server>> {
+        let ramp = self.slow_start.map(|over| Ramp { over, now });
+        self.balance.pick(&self.servers, thread, key, tried, ramp)
     }
 
     /// Brings the gate of each server to its configured limit. To be called once this upstream

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 
-use super::{ServerState, Upstream};
+use super::{Hold, News, ServerState, Upstream};
 
 /// Every server's state, keyed by the upstream's name and the server's identity. Control side only.
 #[derive(Debug)]
@@ -15,13 +15,21 @@ pub struct Registry {
     threads: usize,
     next_id: AtomicU32,
     states: DashMap<(Arc<str>, Arc<str>), Arc<ServerState>>,
+    holds: DashMap<Arc<str>, Hold>,
+    news: News,
 }
 
 impl Registry {
     /// An empty registry whose states count for `threads` data-plane threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, next_id: AtomicU32::new(0), states: DashMap::new() }
+        Self {
+            threads,
+            next_id: AtomicU32::new(0),
+            states: DashMap::new(),
+            holds: DashMap::new(),
+            news: News::default(),
+        }
     }
 
     /// How many data-plane threads there are.
@@ -30,12 +38,23 @@ impl Registry {
         self.threads
     }
 
+    /// What tells of every verdict, and of every snapshot that is taken into use.
+    #[must_use]
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// Where sessions of this upstream wait for a server, made at its first mention.
+    pub fn hold(&self, upstream: &Arc<str>) -> Hold {
+        self.holds.entry(Arc::clone(upstream)).or_default().clone()
+    }
+
     /// The state of this server, made at its first mention.
     pub fn state(&self, upstream: &Arc<str>, identity: &Arc<str>, now: Instant) -> Arc<ServerState> {
-        let state = self
-            .states
-            .entry((Arc::clone(upstream), Arc::clone(identity)))
-            .or_insert_with(|| Arc::new(ServerState::new(self.next_id.fetch_add(1, Relaxed), self.threads, now)));
+        let state = self.states.entry((Arc::clone(upstream), Arc::clone(identity))).or_insert_with(|| {
+            let id = self.next_id.fetch_add(1, Relaxed);
+            Arc::new(ServerState::new(id, self.threads, now, self.news.clone()))
+        });
         Arc::clone(&state)
     }
 
@@ -45,6 +64,7 @@ impl Registry {
         let live: HashSet<u32> =
             live.into_iter().flat_map(|upstream| upstream.servers.iter().map(|server| server.state.id)).collect();
         self.states.retain(|_, state| live.contains(&state.id));
+        self.holds.retain(|_, hold| !hold.is_forgotten());
     }
 }
 

@@ -1,12 +1,13 @@
 //! One address of an upstream, and what is remembered of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use super::News;
 use super::gate::{Gate, Limit};
 use crate::telemetry::{Counter, Histogram, PerThread, ThreadId};
 
@@ -57,19 +58,30 @@ pub struct ServerState {
     /// What the request path counts, a cell for each thread.
     pub metrics: PerThread<ServerCells>,
     health: AtomicU8,
+    /// How often it was judged down.
+    falls: AtomicU64,
+    /// When it came up after it had been down, in nanoseconds since `known_since`; 0: never.
+    risen: AtomicU64,
+    known_since: Instant,
+    news: News,
     verdict: Mutex<Verdict>,
     gate: OnceLock<Arc<Gate>>,
 }
 
 impl ServerState {
-    /// A state that knows nothing yet; `threads` data-plane threads will count in it.
+    /// A state that knows nothing yet; `threads` data-plane threads will count in it, and `news` tells
+    /// of its verdicts.
     #[must_use]
-    pub fn new(id: u32, threads: usize, now: Instant) -> Self {
+    pub fn new(id: u32, threads: usize, now: Instant, news: News) -> Self {
         Self {
             id,
             active: CachePadded::new(AtomicU32::new(0)),
             metrics: PerThread::new(threads),
             health: AtomicU8::new(Health::Unknown as u8),
+            falls: AtomicU64::new(0),
+            risen: AtomicU64::new(0),
+            known_since: now,
+            news,
             verdict: Mutex::new(Verdict { since: now, reason: "not checked yet".into(), last_probe: None }),
             gate: OnceLock::new(),
         }
@@ -103,15 +115,48 @@ impl ServerState {
         self.locked().clone()
     }
 
-    /// Sets its health with the reason; the request path sees it at its next choice. Control side
-    /// only.
+    /// Sets its health with the reason; the request path sees it at its next choice, and who waits for
+    /// a change is woken. Control side only.
     pub fn judge(&self, health: Health, reason: impl Into<Arc<str>>, now: Instant) {
         let mut verdict = self.locked();
-        if self.health() != health {
-            verdict.since = now;
-        }
+        let before = self.health();
         verdict.reason = reason.into();
+        if before == health {
+            return;
+        }
+        verdict.since = now;
+        match (before, health) {
+            (_, Health::Down) => _ = self.falls.fetch_add(1, Relaxed),
+            (Health::Down, _) => self.risen.store(self.age(now).max(1), Relaxed),
+            _ => {}
+        }
         self.health.store(health as u8, Relaxed);
+        drop(verdict);
+        self.news.tell();
+    }
+
+    /// How often it was judged down: who noted it sees whether that has happened since.
+    #[inline]
+    #[must_use]
+    pub fn falls(&self) -> u64 {
+        self.falls.load(Relaxed)
+    }
+
+    /// How long it is up again; `None` where it never was down.
+    #[must_use]
+    pub fn up_for(&self, now: Instant) -> Option<Duration> {
+        let risen = self.risen.load(Relaxed);
+        (risen > 0).then(|| Duration::from_nanos(self.age(now).saturating_sub(risen)))
+    }
+
+    /// Tells when it is judged otherwise, and when any other server is.
+    #[must_use]
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
+    fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.known_since).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Notes what the newest probe found. Control side only.

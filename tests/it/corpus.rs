@@ -13,7 +13,7 @@ use crate::{exchange, laws, oracle};
 type Law = fn(&[u8]);
 
 /// Where the kept inputs of each law lie.
-const TARGETS: [(&str, Law); 9] = [
+const TARGETS: [(&str, Law); 11] = [
     ("request", laws::request),
     ("request", oracle::request),
     ("response", laws::response),
@@ -23,6 +23,8 @@ const TARGETS: [(&str, Law); 9] = [
     ("config", laws::config),
     ("exchange", exchange::exchange),
     ("advert", laws::advert),
+    ("proxy", laws::proxy),
+    ("client_hello", laws::client_hello),
 ];
 
 #[test]

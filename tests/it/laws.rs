@@ -167,6 +167,38 @@ pub fn config(input: &[u8]) {
     }
 }
 
+/// A PROXY header that is read is told by its own bytes alone, and what it says is read again where we
+/// write it, in both versions.
+pub fn proxy(input: &[u8]) {
+    use haechi::codec::proxy::{LONGEST, Version, header, parse};
+    let whole = parse(input);
+    for cut in cuts(input.len()) {
+        let piece = parse(&input[..cut]);
+        let complete = matches!(whole, Ok(Some(header)) if header.length <= cut);
+        assert!(piece == whole || !complete && piece == Ok(None), "cut at {cut}: {piece:?}, whole: {whole:?}");
+    }
+    let Ok(Some(found)) = whole else { return };
+    assert!(found.length <= input.len().min(LONGEST));
+    for version in [Version::V1, Version::V2] {
+        let written = header(version, found.addresses);
+        let again = parse(&written).unwrap().unwrap();
+        assert_eq!((again.addresses, again.length), (found.addresses, written.len()));
+    }
+}
+
+/// A ClientHello that is read is told by its own bytes alone.
+pub fn client_hello(input: &[u8]) {
+    use haechi::codec::client_hello::parse;
+    let whole = parse(input);
+    for cut in cuts(input.len()) {
+        let piece = parse(&input[..cut]);
+        assert!(piece == whole || piece == Ok(None), "cut at {cut}: {piece:?}, whole: {whole:?}");
+    }
+    let Ok(Some(found)) = whole else { return };
+    let name = found.server_name.as_deref().unwrap_or("a");
+    assert!(name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()), "{name:?}");
+}
+
 /// An advert that is read says the same when it is written again, and nothing is believed that cannot be
 /// read. The first byte chooses family and version; the rest is tried as it is, and with a checksum that
 /// fits.

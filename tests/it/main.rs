@@ -18,6 +18,7 @@ mod harness;
 mod http2;
 mod http2_edges;
 mod http2_upstream;
+mod l4;
 mod laws;
 mod lifecycle;
 mod limits;

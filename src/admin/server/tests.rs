@@ -43,11 +43,13 @@ fn status() -> Status {
             last_error: Some("error: upstream `api` is not defined".into()),
         },
         listeners: vec![ListenerStatus {
+            mode: "http",
             name: "https".into(),
             bind: vec!["0.0.0.0:443".into()],
             connections_limit: 20_000,
         }],
         upstreams: vec![UpstreamStatus {
+            held: 0,
             name: "was".into(),
             servers: vec![ServerStatus {
                 name: "was1".into(),

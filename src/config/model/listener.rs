@@ -6,22 +6,31 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::HostPattern;
 use crate::diagnostic::Spanned;
 
-/// `[listener.NAME]`: addresses on which clients are served over HTTP.
+/// `[listener.NAME]`: addresses on which clients are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name in the file, in logs and in metrics.
     pub name: Spanned<String>,
     /// The addresses; never empty.
     pub bind: Vec<Spanned<SocketAddr>>,
+    /// What is served.
+    pub mode: Spanned<Mode>,
+    /// Who serves, with every mode but HTTP; not there where `sni` says it all.
+    pub upstream: Option<Spanned<String>>,
+    /// Who serves by the host that clients ask for in TLS that passes through; empty: it is not looked at.
+    pub sni: Vec<(Spanned<HostPattern>, Spanned<String>)>,
     /// Every request is answered by a redirect to this port of https.
     pub redirect_to_https: Option<Spanned<u16>>,
     /// The protocols that are spoken.
     pub protocols: Spanned<Protocols>,
     /// TLS; `None`: plain.
     pub tls: Option<Tls>,
-    /// Peers whose X-Forwarded-* fields are believed.
+    /// A PROXY header is required, from `trusted_proxies`.
+    pub proxy_protocol: bool,
+    /// Peers whose PROXY headers and X-Forwarded-* fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long the client may take.
     pub timeouts: ListenerTimeouts,
@@ -33,6 +42,29 @@ pub struct Listener {
     pub request_id: Option<Spanned<String>>,
     /// What requests to an upstream say in Via.
     pub via: Via,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Exchanges, by sites and their routes.
+    Http,
+    /// Connections, passed on to an upstream byte by byte.
+    Tcp,
+    /// Datagrams, passed on to an upstream.
+    Udp,
+}
+
+impl Mode {
+    /// The word of the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// The protocols that a listener speaks.
@@ -99,10 +131,12 @@ pub struct ListenerTimeouts {
     pub body: Duration,
     /// Between two bytes that the client takes.
     pub send: Duration,
-    /// A connection without an exchange.
+    /// A connection without an exchange; of other modes a session without a byte either way.
     pub idle: Duration,
     /// A tunnel without a byte either way.
     pub tunnel: Duration,
+    /// A whole session of a tcp listener; `None`: no limit.
+    pub total: Option<Duration>,
 }
 
 /// `listener.NAME.limits`

@@ -28,8 +28,35 @@ pub struct Upstream {
     pub max_connections: Option<u32>,
     /// Exchanges that may wait for a connection to one server.
     pub max_queue: u32,
+    /// What becomes of L4 sessions on a server that is judged down.
+    pub on_down: OnDown,
+    /// How long a new L4 session waits where no server is up.
+    pub hold: Duration,
+    /// How long a server that comes up again takes to its whole share; `None`: it has it at once.
+    pub slow_start: Option<Spanned<Duration>>,
+    /// The PROXY header that connections to the servers begin with; `None`: none.
+    pub proxy_header: Option<Spanned<ProxyVersion>>,
     /// The active check; `None`: none is made.
     pub health: Option<Health>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// What becomes of L4 sessions on a server that is judged down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on as long as they can.
+    #[default]
+    Keep,
+    /// They are cut at once.
+    Close,
 }
 
 /// How a server is chosen.

@@ -1,35 +1,104 @@
 //! `[listener.NAME]`
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use crate::config::model::{
-    CertificatePair, ClientAuth, Listener, ListenerLimits, ListenerTimeouts, Protocols, ServerHeader, Tls, TlsVersion,
-    Via,
+    CertificatePair, ClientAuth, HostPattern, Listener, ListenerLimits, ListenerTimeouts, Mode, Protocols,
+    ServerHeader, Tls, TlsVersion, Via,
 };
-use crate::config::node::Node;
+use crate::config::node::{Leaf, Node};
 use crate::config::value;
 use crate::diagnostic::{Diagnostic, Spanned};
 
 pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
     super::check_name(node, name);
-    node.choice("mode", &[("http", ())], ());
-    node.flag("proxy_protocol");
+    let modes = [("http", Mode::Http), ("tcp", Mode::Tcp), ("udp", Mode::Udp)];
+    let mode = node.read("mode", |leaf| leaf.choice(&modes)).unwrap_or(Spanned::new(Mode::Http, node.span));
+    belongs(node, mode.value);
     let bind = node.list("bind", |leaf| leaf.parsed(value::socket_address));
     node.not_empty("bind");
     let tls = node.table("tls").map(|tls| read_tls(&tls));
     Listener {
         name: name.clone(),
         bind,
+        upstream: node.text("upstream"),
+        sni: sni(node, mode.value),
         redirect_to_https: redirect_to_https(node),
-        protocols: protocols(node, tls.is_some()),
+        protocols: protocols(node, mode.value, tls.is_some()),
         tls,
+        proxy_protocol: proxy_protocol(node),
         trusted_proxies: unspanned(node.list("trusted_proxies", |leaf| leaf.parsed(value::network))),
-        timeouts: timeouts(&node.table_or_default("timeouts")),
+        timeouts: timeouts(&node.table_or_default("timeouts"), mode.value),
         limits: limits(&node.table_or_default("limits")),
         server_header: server_header(node),
         request_id: request_id(node),
         via: via(node),
+        mode,
     }
+}
+
+/// Keys of HTTP alone, of the listener, its timeouts and its limits.
+const HTTP_KEYS: &[&str] = &["redirect_to_https", "protocols", "server_header", "request_id", "via"];
+const HTTP_TIMEOUTS: &[&str] = &["head", "body", "send", "tunnel"];
+const HTTP_LIMITS: &[&str] = &["head", "headers", "uri", "body", "streams", "control_frames", "body_rate", "send_rate"];
+
+/// Notes keys that say nothing in this mode, and what it needs and has not.
+fn belongs(node: &Node<'_>, mode: Mode) {
+    let foreign = |node: &Node<'_>, keys: &[&'static str]| {
+        // The default may stand there: `check --defaults` writes it.
+        for leaf in node.which(keys).into_iter().filter(|leaf| !leaf.is_default()) {
+            let message = format!("`{}` does not go with `mode = \"{}\"`", leaf.key, mode.as_str());
+            node.walk.fault(Diagnostic::error(leaf.span, message));
+        }
+    };
+    let below = |table: &str| node.table_or_default(table);
+    if mode == Mode::Http {
+        foreign(&below("timeouts"), &["total"]);
+        if let Some(leaf) = node.written("upstream") {
+            let message = "`upstream` needs `mode = \"tcp\"` or `\"udp\"`";
+            let hint = "over HTTP the routes of sites name it: `proxy = { upstream = \"..\" }`";
+            node.walk.fault(Diagnostic::error(leaf.span, message).hint(hint));
+        }
+        return;
+    }
+    foreign(node, HTTP_KEYS);
+    foreign(&below("timeouts"), HTTP_TIMEOUTS);
+    foreign(&below("limits"), HTTP_LIMITS);
+    if !node.has("upstream") && !node.has("sni") {
+        let message = format!("`{}` has no `upstream`", node.name);
+        let hint = format!("with `mode = \"{}\"` the listener names who serves", mode.as_str());
+        node.walk.fault(Diagnostic::error(node.span, message).hint(hint));
+    }
+}
+
+fn sni(node: &Node<'_>, mode: Mode) -> Vec<(Spanned<HostPattern>, Spanned<String>)> {
+    let Some(written) = node.written("sni") else { return Vec::new() };
+    if mode != Mode::Tcp {
+        node.fault_at("sni", "`sni` needs `mode = \"tcp\"`");
+    } else if node.has("tls") {
+        node.fault_at("sni", "`sni` does not go with `tls`: what is to pass through is not taken off");
+    }
+    let members = written.members();
+    if members.is_empty() {
+        node.fault_at("sni", format!("`sni` of `{}` is empty", node.name));
+    }
+    let member = |(name, leaf): (Spanned<String>, Leaf<'_>)| {
+        let pattern =
+            value::host_pattern(&name.value).map_err(|message| node.walk.fault(Diagnostic::error(name.span, message)));
+        Some((Spanned::new(pattern.ok()?, name.span), Spanned::new(leaf.text()?.to_owned(), leaf.span)))
+    };
+    members.into_iter().filter_map(member).collect()
+}
+
+fn proxy_protocol(node: &Node<'_>) -> bool {
+    let required = node.flag("proxy_protocol");
+    if required && !node.has("trusted_proxies") {
+        let message = "`proxy_protocol` needs `trusted_proxies`: whose header is believed";
+        node.fault_at("proxy_protocol", message);
+    }
+    required
 }
 
 fn unspanned<T>(list: Vec<Spanned<T>>) -> Vec<T> {
@@ -45,7 +114,7 @@ fn redirect_to_https(node: &Node<'_>) -> Option<Spanned<u16>> {
     Some(Spanned::new(port.value?, port.span))
 }
 
-fn protocols(node: &Node<'_>, tls: bool) -> Spanned<Protocols> {
+fn protocols(node: &Node<'_>, mode: Mode, tls: bool) -> Spanned<Protocols> {
     #[derive(Clone, Copy, PartialEq)]
     enum Protocol {
         Http1,
@@ -54,6 +123,9 @@ fn protocols(node: &Node<'_>, tls: bool) -> Spanned<Protocols> {
     }
     use Protocol::{H2, H2c, Http1};
 
+    if mode != Mode::Http {
+        return Spanned::new(Protocols { http1: false, h2: false, h2c: false }, node.span);
+    }
     let Some(written) = node.written("protocols") else {
         return Spanned::new(Protocols { http1: true, h2: tls, h2c: false }, node.span);
     };
@@ -93,14 +165,20 @@ pub(super) fn certificate(node: &Node<'_>) -> Option<Spanned<CertificatePair>> {
     Some(Spanned::new(CertificatePair { cert: cert?.value, key: key?.value }, node.span))
 }
 
-fn timeouts(node: &Node<'_>) -> ListenerTimeouts {
+fn timeouts(node: &Node<'_>, mode: Mode) -> ListenerTimeouts {
+    let written = |key| node.read(key, |leaf| leaf.duration()).map(|duration| duration.value);
+    let rest = match mode {
+        Mode::Http | Mode::Udp => Duration::from_secs(60),
+        Mode::Tcp => Duration::from_secs(3600),
+    };
     ListenerTimeouts {
         handshake: node.duration("handshake"),
         head: node.duration("head"),
         body: node.duration("body"),
         send: node.duration("send"),
-        idle: node.duration("idle"),
+        idle: written("idle").unwrap_or(rest),
         tunnel: node.duration("tunnel"),
+        total: written("total"),
     }
 }
 

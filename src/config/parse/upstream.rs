@@ -3,7 +3,9 @@
 use toml::de::DeValue;
 
 use super::listener::certificate;
-use crate::config::model::{Balance, HashKey, Health, HealthKind, Server, Upstream, UpstreamTimeouts, UpstreamTls};
+use crate::config::model::{
+    Balance, HashKey, Health, HealthKind, OnDown, ProxyVersion, Server, Upstream, UpstreamTimeouts, UpstreamTls,
+};
 use crate::config::node::{Leaf, Node};
 use crate::config::value;
 use crate::diagnostic::{Diagnostic, Spanned, names};
@@ -20,6 +22,10 @@ pub(super) fn upstream(name: &Spanned<String>, node: &Node<'_>) -> Upstream {
         timeouts: timeouts(&node.table_or_default("timeouts")),
         max_connections: node.optional_number("max_connections"),
         max_queue: node.number("max_queue"),
+        on_down: node.choice("on_down", &[("keep", OnDown::Keep), ("close", OnDown::Close)], OnDown::Keep),
+        hold: node.duration("hold"),
+        slow_start: node.read("slow_start", |leaf| leaf.duration()),
+        proxy_header: proxy_header(node),
         health: node.table("health").and_then(|table| health(&table)),
     }
 }
@@ -40,6 +46,11 @@ fn http2(node: &Node<'_>) -> bool {
         _ => {}
     }
     protocol != Protocol::Http1
+}
+
+fn proxy_header(node: &Node<'_>) -> Option<Spanned<ProxyVersion>> {
+    let words = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
+    node.read("send_proxy_protocol", |leaf| leaf.choice(&words))
 }
 
 #[derive(Clone, Copy, PartialEq)]

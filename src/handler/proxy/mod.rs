@@ -25,6 +25,7 @@ pub use stream_body::StreamBody;
 
 use super::rewrite::Rewrite;
 use super::{Local, Response};
+use crate::codec::proxy::Addresses;
 use crate::head::{Field, RequestHead};
 use crate::message::{Exchange, HeaderRules, RequestBody, RequestTarget, Upgrade};
 use crate::upstream::balance::HashOn;
@@ -96,7 +97,9 @@ impl Proxy {
         local.retries.exchange();
         loop {
             let fresh = again.is_some();
-            let Some(server) = again.take().or_else(|| self.upstream.pick(local.thread, &key, tried.ids())) else {
+            let Some(server) =
+                again.take().or_else(|| self.upstream.pick(local.thread, &key, tried.ids(), local.now.get()))
+            else {
                 return Err(tried.into_failure());
             };
             exchange.server = Some(&server.name);
@@ -109,7 +112,7 @@ impl Proxy {
             let lease = match reached {
                 Ok(lease) => lease,
                 Err(Failure::Lease(fault)) => {
-                    retry::count_lease_fault(server.state.cells(local.thread), &fault);
+                    fault.count(server.state.cells(local.thread));
                     if !tried.push(server.state.id, Failure::Lease(fault)) {
                         return Err(tried.into_failure());
                     }
@@ -140,7 +143,7 @@ impl Proxy {
                         return Err(tried.into_failure());
                     }
                     // Where there is no other server, the same one may have come back.
-                    if self.upstream.pick(local.thread, &key, tried.ids()).is_none() {
+                    if self.upstream.pick(local.thread, &key, tried.ids(), local.now.get()).is_none() {
                         again = Some(server);
                     }
                 }
@@ -164,7 +167,8 @@ impl Proxy {
         fresh: bool,
         body: &mut RequestBody<'_>,
     ) -> Result<Reached<'s>, Failure> {
-        let mut reaching = pin!(self.connect(local, server, fresh));
+        let client = Addresses { source: exchange.client_address(), destination: exchange.client.local };
+        let mut reaching = pin!(self.connect(local, server, fresh, client));
         let (reached, reused) = poll_fn(|cx| match reaching.as_mut().poll(cx) {
             Poll::Ready(reached) => Poll::Ready(reached.map_err(Failure::Lease)),
             // Who has left waits in no queue.
@@ -183,11 +187,12 @@ impl Proxy {
         local: &'s Local,
         server: &'s Arc<Server>,
         fresh: bool,
+        client: Addresses,
     ) -> Result<(Reached<'s>, bool), LeaseFault> {
         match self.upstream.protocol {
             Protocol::Http1 => {
                 let now = local.now.get();
-                let lease = self.upstream.lease(server, &local.pools, local.thread, now, fresh).await?;
+                let lease = self.upstream.lease(server, &local.pools, local.thread, now, fresh, Some(client)).await?;
                 let reused = lease.connection.reused;
                 Ok((Reached::Connection(lease), reused))
             }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::Failure;
 use crate::head::Method;
-use crate::upstream::{LeaseFault, ServerCells};
+use crate::upstream::ServerCells;
 
 /// What is to be done after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,19 +128,8 @@ pub fn count_failure(cells: &ServerCells, failure: &Failure) {
             cells.failures.protocol.add(1);
         }
         Failure::TimedOut => cells.failures.timeout.add(1),
-        Failure::Lease(fault) => count_lease_fault(cells, fault),
+        Failure::Lease(fault) => fault.count(cells),
         Failure::NoServer | Failure::Unsendable | Failure::Client(_) => {}
-    }
-}
-
-/// Counts a connection that did not come about.
-pub fn count_lease_fault(cells: &ServerCells, fault: &LeaseFault) {
-    use crate::upstream::DialFault;
-    match fault {
-        LeaseFault::Dial(DialFault::TimedOut) => cells.failures.timeout.add(1),
-        LeaseFault::Dial(_) => cells.failures.connect.add(1),
-        LeaseFault::Gate(_) => cells.failures.queue.add(1),
-        LeaseFault::NoAddress => {}
     }
 }
 

@@ -28,7 +28,7 @@ impl LeastConn {
         for server in candidates.iter() {
             let active = server.state.active.load(Relaxed);
             let better = best.is_none_or(|(least, chosen)| {
-                less_loaded((active, server.weight), (least, chosen.weight))
+                less_loaded((active, candidates.weight(server)), (least, candidates.weight(chosen)))
                     .unwrap_or_else(|| lot(server) < lot(chosen))
             });
             if better {

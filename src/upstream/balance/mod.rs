@@ -18,6 +18,7 @@ use crate::telemetry::ThreadId;
 mod dice;
 mod hash;
 mod least_conn;
+mod ramp;
 mod random;
 mod rendezvous;
 mod round_robin;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use hash::{HashOn, IpHash};
 pub use least_conn::LeastConn;
+pub use ramp::Ramp;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
@@ -69,8 +71,9 @@ impl Balance {
         thread: ThreadId,
         key: &Key<'_>,
         tried: &[u32],
+        ramp: Option<Ramp>,
     ) -> Option<&'s Arc<Server>> {
-        let all = Candidates { servers, tier: Tier::PRIMARY, tried };
+        let all = Candidates { servers, tier: Tier::PRIMARY, tried, ramp };
         match self {
             Self::RoundRobin(turns) => all.first(Tier::NEW_SESSIONS, |candidates| turns.pick(candidates, thread)),
             Self::LeastConn(least) => all.first(Tier::NEW_SESSIONS, |candidates| least.pick(candidates, thread)),
@@ -112,6 +115,7 @@ struct Candidates<'s, 't> {
     servers: &'s [Arc<Server>],
     tier: Tier,
     tried: &'t [u32],
+    ramp: Option<Ramp>,
 }
 
 impl<'s> Candidates<'s, '_> {
@@ -122,6 +126,11 @@ impl<'s> Candidates<'s, '_> {
         choose: impl Fn(Candidates<'s, '_>) -> Option<&'s Arc<Server>>,
     ) -> Option<&'s Arc<Server>> {
         tiers.iter().find_map(|tier| choose(Candidates { tier: *tier, ..self }))
+    }
+
+    /// The weight that counts now.
+    fn weight(&self, server: &Server) -> u32 {
+        self.ramp.map_or(server.weight, |ramp| ramp.weight(server))
     }
 
     fn iter(self) -> impl Iterator<Item = &'s Arc<Server>> {

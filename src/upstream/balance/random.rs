@@ -23,28 +23,34 @@ impl Random {
 
     pub(super) fn pick<'s>(&self, candidates: Candidates<'s, '_>, thread: ThreadId) -> Option<&'s Arc<Server>> {
         let roll = self.dice.roll(thread);
-        let total = total_weight(candidates.iter());
-        let first = at_weight(candidates.iter(), scale(roll >> 32, total))?;
+        let weight = |server: &Server| candidates.weight(server);
+        let total = total_weight(candidates.iter(), weight);
+        let first = at_weight(candidates.iter(), weight, scale(roll >> 32, total))?;
         let others = || candidates.iter().filter(|server| !Arc::ptr_eq(server, first));
-        let Some(second) = at_weight(others(), scale(roll & 0xffff_ffff, total_weight(others()))) else {
+        let Some(second) = at_weight(others(), weight, scale(roll & 0xffff_ffff, total_weight(others(), weight)))
+        else {
             return Some(first);
         };
-        let load = |server: &Server| (server.state.active.load(Relaxed), server.weight);
+        let load = |server: &Server| (server.state.active.load(Relaxed), weight(server));
         if less_loaded(load(second), load(first)) == Some(true) { Some(second) } else { Some(first) }
     }
 }
 
-fn total_weight<'s>(servers: impl Iterator<Item = &'s Arc<Server>>) -> u64 {
-    servers.map(|server| u64::from(server.weight)).sum()
+fn total_weight<'s>(servers: impl Iterator<Item = &'s Arc<Server>>, weight: impl Fn(&Server) -> u32) -> u64 {
+    servers.map(|server| u64::from(weight(server))).sum()
 }
 
 /// The server that `point` falls on when each is as long as its weight. Health may change between
 /// two passes over the candidates, so a point beyond the end falls on the last.
-fn at_weight<'s>(servers: impl Iterator<Item = &'s Arc<Server>>, mut point: u64) -> Option<&'s Arc<Server>> {
+fn at_weight<'s>(
+    servers: impl Iterator<Item = &'s Arc<Server>>,
+    weight: impl Fn(&Server) -> u32,
+    mut point: u64,
+) -> Option<&'s Arc<Server>> {
     let mut last = None;
     for server in servers {
         last = Some(server);
-        let Some(rest) = point.checked_sub(u64::from(server.weight)) else {
+        let Some(rest) = point.checked_sub(u64::from(weight(server))) else {
             break;
         };
         point = rest;

@@ -36,14 +36,14 @@ impl RoundRobin {
         for thread in 0..threads {
             for _ in 0..thread {
                 let primaries = servers.iter().enumerate().filter(|(_, server)| !server.backup && !server.drain);
-                take_turn(turns.credits(ThreadId(thread)), primaries);
+                take_turn(turns.credits(ThreadId(thread)), primaries, |server| server.weight);
             }
         }
         turns
     }
 
     pub(super) fn pick<'s>(&self, candidates: Candidates<'s, '_>, thread: ThreadId) -> Option<&'s Arc<Server>> {
-        take_turn(self.credits(thread), candidates.positions())
+        take_turn(self.credits(thread), candidates.positions(), |server| candidates.weight(server))
     }
 
     fn credits(&self, thread: ThreadId) -> &[Block] {
@@ -55,12 +55,13 @@ impl RoundRobin {
 fn take_turn<'s>(
     credits: &[Block],
     candidates: impl Iterator<Item = (usize, &'s Arc<Server>)>,
+    weight: impl Fn(&Server) -> u32,
 ) -> Option<&'s Arc<Server>> {
     let mut total = 0;
     let mut best: Option<(i64, &AtomicI64, &Arc<Server>)> = None;
     for (position, server) in candidates {
         let cell = credits.get(position / BLOCK)?.get(position % BLOCK)?;
-        let weight = i64::from(server.weight);
+        let weight = i64::from(weight(server));
         let credit = cell.load(Relaxed) + weight;
         cell.store(credit, Relaxed);
         total += weight;

@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
-use crate::upstream::ServerState;
+use crate::upstream::{News, ServerState};
 
 const THREAD: ThreadId = ThreadId(0);
 
@@ -15,7 +15,7 @@ const THREAD: ThreadId = ThreadId(0);
 fn server(id: u32, weight: u32) -> Server {
     let address = SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + id), 8080));
     let name: Arc<str> = address.to_string().into();
-    let state = ServerState::new(id, 2, Instant::now());
+    let state = ServerState::new(id, 2, Instant::now(), News::default());
     state.judge(Health::Up, "test", Instant::now());
     Server {
         identity: xxh3_64(name.as_bytes()),
@@ -59,7 +59,7 @@ fn every_balance(servers: &[Arc<Server>]) -> [Balance; 5] {
 
 /// The id that a hash of the client's address chooses.
 fn hashed(servers: &[Arc<Server>], bits: u32) -> Option<u32> {
-    Balance::IpHash(IpHash::default()).pick(servers, THREAD, &client(bits), &[]).map(|server| server.state.id)
+    Balance::IpHash(IpHash::default()).pick(servers, THREAD, &client(bits), &[], None).map(|server| server.state.id)
 }
 
 proptest! {
@@ -142,7 +142,7 @@ proptest! {
         for balance in every_balance(&servers) {
             let hashes = matches!(balance, Balance::IpHash(_) | Balance::Hash(_));
             let choosable = |server: &Server| usable(server) && (hashes || !server.drain);
-            let chosen = balance.pick(&servers, THREAD, &client(bits), &tried);
+            let chosen = balance.pick(&servers, THREAD, &client(bits), &tried, None);
             prop_assert_eq!(chosen.is_some(), servers.iter().any(|server| choosable(server)));
             if let Some(chosen) = chosen {
                 prop_assert!(choosable(chosen));
@@ -160,7 +160,7 @@ fn every_balance_keeps_to_the_weights() {
     for balance in every_balance(&servers) {
         let mut chosen: HashMap<u32, u32> = HashMap::new();
         for bits in 0..16_000_u32 {
-            let server = balance.pick(&servers, THREAD, &client(bits), &[]).unwrap();
+            let server = balance.pick(&servers, THREAD, &client(bits), &[], None).unwrap();
             *chosen.entry(server.state.id).or_default() += 1;
             if balance.reads_active() {
                 // Leases that never end: the load itself must come out by weight.
@@ -181,7 +181,8 @@ fn idle_servers_share_what_least_conn_gives() {
     let servers = servers(&[1, 1, 1]);
     down(&servers[1]);
     let balance = Balance::LeastConn(LeastConn::new(1));
-    let first = (0..1_000).filter(|_| balance.pick(&servers, THREAD, &client(1), &[]).unwrap().state.id == 0).count();
+    let first =
+        (0..1_000).filter(|_| balance.pick(&servers, THREAD, &client(1), &[], None).unwrap().state.id == 0).count();
     assert!((400..600).contains(&first), "{first}");
 }
 
@@ -189,7 +190,8 @@ fn idle_servers_share_what_least_conn_gives() {
 fn idle_servers_share_by_weight_what_random_gives() {
     let servers = servers(&[3, 1]);
     let balance = Balance::Random(Random::new(1));
-    let first = (0..1_000).filter(|_| balance.pick(&servers, THREAD, &client(1), &[]).unwrap().state.id == 0).count();
+    let first =
+        (0..1_000).filter(|_| balance.pick(&servers, THREAD, &client(1), &[], None).unwrap().state.id == 0).count();
     assert!((680..820).contains(&first), "{first} of 1000 for a weight of 3 in 4");
 }
 
@@ -198,7 +200,7 @@ fn turns_are_smooth_and_threads_start_apart() {
     let servers = servers(&[5, 1, 1]);
     let balance = Balance::RoundRobin(RoundRobin::new(&servers, 2));
     let ids = |thread| -> Vec<u32> {
-        (0..7).map(|_| balance.pick(&servers, ThreadId(thread), &client(1), &[]).unwrap().state.id).collect()
+        (0..7).map(|_| balance.pick(&servers, ThreadId(thread), &client(1), &[], None).unwrap().state.id).collect()
     };
     assert_eq!(ids(0), [0, 0, 1, 0, 2, 0, 0]);
     assert_eq!(ids(1), [0, 1, 0, 2, 0, 0, 0]);
@@ -209,7 +211,7 @@ fn turns_reach_servers_beyond_one_block() {
     let servers = servers(&[1; 40]);
     let balance = Balance::RoundRobin(RoundRobin::new(&servers, 3));
     let ids: Vec<u32> =
-        (0..40).map(|_| balance.pick(&servers, ThreadId(2), &client(1), &[]).unwrap().state.id).collect();
+        (0..40).map(|_| balance.pick(&servers, ThreadId(2), &client(1), &[], None).unwrap().state.id).collect();
     assert_eq!(ids, (2..40).chain(0..2).collect::<Vec<_>>());
 }
 
@@ -234,11 +236,35 @@ fn the_hashed_value_chooses_whoever_the_client_is() {
     let balance = Balance::Hash(HashOn::Cookie("JSESSIONID".into()));
     let chosen = |bits, hashed| {
         let key = Key { hashed, ..client(bits) };
-        balance.pick(&servers, THREAD, &key, &[]).unwrap().state.id
+        balance.pick(&servers, THREAD, &key, &[], None).unwrap().state.id
     };
     for bits in 0..100 {
         assert_eq!(chosen(bits, Some(b"A1B2".as_slice())), chosen(0, Some(b"A1B2".as_slice())));
         assert_eq!(Some(chosen(bits, None)), hashed(&servers, bits));
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_gets_its_share_little_by_little() {
+    let servers = servers(&[1, 1, 2]);
+    let start = Instant::now();
+    let over = Duration::from_secs(64);
+    for balance in [Balance::RoundRobin(RoundRobin::new(&servers, 1)), Balance::Random(Random::new(1))] {
+        let share = |seconds| {
+            let ramp = Some(Ramp { over, now: start + Duration::from_secs(seconds) });
+            let first = |_: &i32| balance.pick(&servers, THREAD, &client(1), &[], ramp).unwrap().state.id == 0;
+            (0..10_000).filter(first).count()
+        };
+        // Nobody was down: all begin with what is theirs.
+        assert!((2_200..2_800).contains(&share(0)), "{balance:?}");
+        servers[0].state.judge(Health::Down, "test", start);
+        assert_eq!(share(0), 0);
+        servers[0].state.judge(Health::Up, "test", start);
+        // A sixteenth, a quarter and the whole of 1 of 4.
+        assert!((100..400).contains(&share(0)), "{}", share(0));
+        assert!((500..1_000).contains(&share(16)), "{}", share(16));
+        assert!((2_200..2_800).contains(&share(64)));
+        servers[0].state.judge(Health::Unknown, "test", start);
     }
 }
 

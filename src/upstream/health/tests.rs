@@ -196,6 +196,9 @@ fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) ->
         balance: Balance::IpHash(IpHash::default()),
         timeouts: Timeouts { connect: second, response: second, idle: second, queue: second },
         check: check.map(Arc::new),
+        slow_start: None,
+        sessions: crate::upstream::SessionRules::default(),
+        proxy_header: None,
     })
 }
 

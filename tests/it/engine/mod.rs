@@ -115,7 +115,7 @@ impl Engine {
             worker: Rc::clone(&self.worker),
             listener: ListenerId(0),
             stream,
-            client: Client { peer: address, tls: None },
+            client: Client { peer: address, local: address, tls: None },
             place: listener.admit().unwrap(),
         };
         let served = async move { h1::Connection::new(accepted).serve().await };

@@ -1,8 +1,11 @@
 //! Certificates minted for a test.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A certificate authority of a test.
 pub struct Authority {
@@ -59,4 +62,13 @@ pub fn write_pair(folder: &Path, file: &str, cert: &str, key: &str) {
     fs::create_dir_all(folder).expect("a folder for certificates");
     fs::write(folder.join(format!("{file}.crt")), cert).expect("a certificate");
     fs::write(folder.join(format!("{file}.key")), key).expect("a key");
+}
+
+/// A client's TLS that trusts this authority and offers no protocol.
+pub fn trusting(authority: &Authority) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate")).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(config.expect("versions").with_root_certificates(roots).with_no_client_auth())
 }

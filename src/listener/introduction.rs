@@ -1,0 +1,118 @@
+//! The PROXY header with which a proxy before us introduces its client.
+
+use std::io;
+use std::time::Instant;
+
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::codec::proxy::{self, Fault, Header, LONGEST};
+use crate::net::{Buffer, Client, Deadline};
+use crate::serve::Worker;
+use crate::snapshot::Listener;
+use crate::telemetry::LineBudget;
+
+/// Why nobody was introduced.
+#[derive(Debug, thiserror::Error)]
+enum Unknown {
+    #[error("whoever sent it is not among trusted_proxies")]
+    Untrusted,
+    #[error("it did not come in time")]
+    TimedOut,
+    #[error("the connection ended before it")]
+    Closed,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Unknown {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Untrusted => "untrusted",
+            Self::TimedOut => "timeout",
+            Self::Closed => "client_closed",
+            Self::Fault(fault) => fault.name(),
+        }
+    }
+}
+
+/// Reads the header that must come first, within `timeouts.handshake`, and takes the client from it; none,
+/// counted and logged by category, where it is not one that is believed.
+pub(super) async fn introduce(
+    worker: &Worker,
+    listener: &Listener,
+    socket: &TcpStream,
+    client: &mut Client,
+) -> Option<()> {
+    let peer = client.peer;
+    let unknown = if listener.trusts(peer.ip()) {
+        let deadline = Deadline::default();
+        deadline.set(listener.timeouts.handshake);
+        match deadline.within(read(socket)).await {
+            Ok(Ok(header)) => {
+                if let Some(addresses) = header.addresses {
+                    (client.peer, client.local) = (addresses.source, addresses.destination);
+                }
+                return Some(());
+            }
+            Ok(Err(unknown)) => unknown,
+            Err(_) => Unknown::TimedOut,
+        }
+    } else {
+        Unknown::Untrusted
+    };
+    listener.cells(worker.local.thread).proxy_header_failures.count(unknown.name());
+    if LINES.with(|lines| lines.take(now())) {
+        let (name, reason) = (&*listener.name, unknown.name());
+        tracing::info!(listener = name, client = %peer, reason, error = %unknown, "PROXY header refused");
+    }
+    // Failing only means an ordinary close.
+    let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+    None
+}
+
+/// Takes the header from the socket, and nothing of what comes behind it: that may be TLS.
+async fn read(socket: &TcpStream) -> Result<Header, Unknown> {
+    let mut start = Buffer::with_capacity(LONGEST);
+    let mut seen = 0;
+    loop {
+        let ready = socket.ready(Interest::READABLE).await.map_err(|_| Unknown::Closed)?;
+        let peeked = socket.try_io(Interest::READABLE, || {
+            let spare = start.spare();
+            let most = spare.len().min(LONGEST);
+            let (_, n) = rustix::net::recv(socket, &mut spare[..most], RecvFlags::PEEK)?;
+            // What was peeked at lies there still: only more of it is worth another look.
+            if n > 0 && n == seen { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+        });
+        match peeked {
+            Ok(0) => return Err(Unknown::Closed),
+            Ok(n) => {
+                seen = n;
+                let Some(header) = proxy::parse(start.spare().get(..n).unwrap_or_default())? else { continue };
+                return take(socket, &mut start, header);
+            }
+            // It ended inside the header; nothing will come.
+            Err(_) if ready.is_read_closed() => return Err(Unknown::Closed),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Unknown::Closed),
+        }
+    }
+}
+
+/// Reads what was peeked at and understood.
+fn take(socket: &TcpStream, into: &mut Buffer, header: Header) -> Result<Header, Unknown> {
+    let bytes = into.spare().get_mut(..header.length).ok_or(Unknown::Closed)?;
+    match rustix::net::recv(socket, bytes, RecvFlags::empty()) {
+        Ok((_, n)) if n == header.length => Ok(header),
+        _ => Err(Unknown::Closed),
+    }
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+thread_local! {
+    static LINES: LineBudget = const { LineBudget::new(10) };
+}
