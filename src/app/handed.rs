@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
 use crate::control::Load;
+use crate::net::{Endpoint, Listening};
 
 /// What a config needs beside its files, all of it open.
 #[derive(Debug, Default)]
 pub(super) struct Handed {
-    /// For each address that is new a socket a thread.
-    pub(super) sockets: Vec<(SocketAddr, Vec<TcpListener>)>,
+    /// For each endpoint that is new a socket a thread.
+    pub(super) sockets: Vec<(Endpoint, Vec<Listening>)>,
     /// The admin listener's, where it is new.
     pub(super) admin: Option<TcpListener>,
     /// The access log's file, where it goes to one.
@@ -22,9 +23,9 @@ impl Handed {
     /// Deals out the descriptors that came with `load`. Where some are missing the last ones are.
     pub(super) fn new(load: &Load, mut descriptors: VecDeque<OwnedFd>, threads: usize) -> Self {
         let mut sockets = Vec::new();
-        for address in &load.sockets {
-            let own = descriptors.drain(..threads.min(descriptors.len())).map(TcpListener::from).collect();
-            sockets.push((*address, own));
+        for endpoint in &load.sockets {
+            let own = descriptors.drain(..threads.min(descriptors.len()));
+            sockets.push((*endpoint, own.map(|socket| Listening::received(endpoint.transport, socket)).collect()));
         }
         Self {
             sockets,

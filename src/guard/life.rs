@@ -346,12 +346,12 @@ impl Guard {
 
     /// The order to serve by this, without its number, and what goes along.
     pub(super) fn load_order(&self, read: &Read, shared: Shared, log: Option<File>) -> (Load, Vec<OwnedFd>) {
-        let Shared { addresses, admin, mut descriptors } = shared;
+        let Shared { endpoints, admin, mut descriptors } = shared;
         let load = Load {
             number: 0,
             config: self.path.clone().into(),
             record: read.record.clone(),
-            sockets: addresses,
+            sockets: endpoints,
             admin,
             log: log.is_some(),
         };

@@ -37,7 +37,7 @@ pub async fn serve(accepted: Accepted) {
         let snapshot = worker.snapshot();
         let found = snapshot.listener(id).and_then(|listener| match &listener.serves {
             Serves::Tcp(tcp) => Some((listener, tcp)),
-            Serves::Http => None,
+            Serves::Http | Serves::Udp(_) => None,
         });
         let Some((listener, tcp)) = found else { return };
         let session = Session::new(&worker, listener, client);

@@ -33,6 +33,12 @@ pub struct SourceLimits {
 }
 
 impl SourceLimits {
+    /// Whether anything is limited.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        self.of_connections() || self.request_rate.is_some()
+    }
+
     /// Whether connections are limited.
     #[must_use]
     pub fn of_connections(&self) -> bool {

@@ -3,6 +3,7 @@
 mod buffer;
 mod client;
 mod deadline;
+mod endpoint;
 mod gather;
 mod pace;
 mod piece;
@@ -16,6 +17,7 @@ mod unsent;
 pub use buffer::Buffer;
 pub use client::{Client, TlsFacts};
 pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, fire_idle, run_deadlines};
+pub use endpoint::{Endpoint, Listening, Transport};
 pub use gather::Gather;
 pub use pace::Pace;
 pub use piece::Piece;

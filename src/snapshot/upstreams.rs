@@ -138,6 +138,7 @@ fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound
             config: Arc::clone(outbound.tls.config()),
             server_name: outbound.tls.configured_name().cloned(),
         }),
+        port: health.port,
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
     }
 }

@@ -49,20 +49,20 @@ pub enum End {
     Idle,
     /// It made room for another one.
     Displaced,
+    /// Its client is not allowed any more.
+    Denied,
     /// Its listener or its thread serves no longer.
     Shut,
 }
 
 impl End {
-    /// Every way to end.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::Displaced, Self::Shut];
-
     /// Its name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Displaced => "displaced",
+            Self::Denied => "denied",
             Self::Shut => "shut",
         }
     }
@@ -175,7 +175,8 @@ impl<L> Flows<L> {
         self.ended.pop_front()
     }
 
-    fn end(&mut self, id: FlowId, end: End) {
+    /// Ends one of them.
+    pub fn end(&mut self, id: FlowId, end: End) {
         self.ended.extend(self.open.remove(id).map(|link| (link, end)));
     }
 }

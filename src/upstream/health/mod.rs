@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,16 @@ pub struct Check {
     pub tls: Option<CheckTls>,
     /// How often, and how many answers make a verdict.
     pub pace: Pace,
+    /// The port that is asked; `None`: the server's own.
+    pub port: Option<u16>,
+}
+
+impl Check {
+    /// Where a server at this address is asked.
+    #[must_use]
+    pub fn address(&self, server: SocketAddr) -> SocketAddr {
+        SocketAddr::new(server.ip(), self.port.unwrap_or(server.port()))
+    }
 }
 
 /// What a probe asks a server.
