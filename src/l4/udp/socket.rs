@@ -60,7 +60,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where there is none; others are of one datagram, and the next may be read.
-    pub(super) fn receive(&self, into: &mut [u8], beside: &mut Vec<u8>) -> io::Result<Received> {
+    pub(super) fn receive(&self, into: &mut [u8], beside: &mut [u8]) -> io::Result<Received> {
         self.socket.try_io(Interest::READABLE, || {
             let mut buffers = [IoSliceMut::new(into)];
             let flags = MsgFlags::MSG_DONTWAIT;
