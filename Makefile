@@ -7,7 +7,7 @@
 # would start at once.
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git iproute2 keepalived nftables nghttp2-client \
 	bind9-dnsutils bsdutils nsd openssl python3 tomcat10-common valgrind
-BENCH_PACKAGES = nginx haproxy nghttp2-client valgrind linux-perf iproute2 python3
+BENCH_PACKAGES = nginx libnginx-mod-stream haproxy nghttp2-client valgrind linux-perf iproute2 python3
 TARGET = $${CARGO_TARGET_DIR:-target}
 
 demo:

@@ -127,4 +127,7 @@ SCENARIOS = [
     Scenario("static-large-tls", 0.95, LARGE, connections=8, static=True, tls=True),
     Scenario("proxy-large", 0.75, LARGE, connections=8),
     Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
+    Scenario("l4-small", 1.00, passes_on=True),
+    Scenario("l4-bulk", 0.90, LARGE, connections=8, passes_on=True),
+    Scenario("l4-conn", 1.00, connections=32, load_options=NEW, passes_on=True),
 ]

@@ -202,6 +202,10 @@ impl<'a> Node<'a> {
         self.read(name, |leaf| leaf.duration()).map_or(Duration::ZERO, |duration| duration.value)
     }
 
+    pub(super) fn optional_duration(&self, name: &str) -> Option<Spanned<Duration>> {
+        self.read(name, |leaf| leaf.duration())
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<Spanned<String>> {
         self.read(name, |leaf| leaf.text().map(str::to_owned))
     }

@@ -21,7 +21,7 @@ pub use ending::Ending;
 
 use std::sync::Arc;
 
-use crate::net::{Buffer, Stream};
+use crate::net::Stream;
 use crate::serve::Accepted;
 use crate::snapshot::{ListenerTimeouts, Serves};
 use crate::telemetry::Phase;
@@ -44,11 +44,10 @@ pub async fn serve(accepted: Accepted) {
         (session, tcp.upstream.clone(), tcp.names.clone(), listener.timeouts)
     };
     let (mut session, upstream, names, timeouts) = begun;
-    let mut input = Buffer::none();
     let upstream = match names {
         None => upstream,
         // Boxed, as only the beginning of a session needs it.
-        Some(names) => match Box::pin(hello::name(&mut stream, &mut input, timeouts.handshake)).await {
+        Some(names) => match Box::pin(hello::name(&stream, timeouts.handshake)).await {
             Ok(Named(name)) => {
                 session.server_name(name.as_deref());
                 names.find(name.as_deref()).cloned().or(upstream)
@@ -57,7 +56,7 @@ pub async fn serve(accepted: Accepted) {
         },
     };
     match upstream {
-        Some(upstream) => pass_on(&mut session, &mut stream, input, upstream, timeouts).await,
+        Some(upstream) => pass_on(&mut session, &mut stream, upstream, timeouts).await,
         None => {
             hello::refuse_name(&mut stream).await;
             session.end(Ending::UnrecognizedName);
@@ -66,20 +65,14 @@ pub async fn serve(accepted: Accepted) {
 }
 
 /// Finds a server and relays.
-async fn pass_on(
-    session: &mut Session,
-    stream: &mut Stream,
-    input: Buffer,
-    mut upstream: Arc<Upstream>,
-    timeouts: ListenerTimeouts,
-) {
+async fn pass_on(session: &mut Session, stream: &mut Stream, mut upstream: Arc<Upstream>, timeouts: ListenerTimeouts) {
     let mut reaching = Reaching::default();
     loop {
         let current = upstream;
         let reached = Box::pin(reaching.reach(session, stream, &current)).await;
         let failed = match reached {
             Ok(lease) => {
-                let ending = relay::run(session, stream, lease, input, timeouts).await;
+                let ending = relay::run(session, stream, lease, timeouts).await;
                 match ending {
                     Ending::IdleTimeout => session.timed_out(Phase::Idle),
                     Ending::TotalTimeout => session.timed_out(Phase::Total),

@@ -6,6 +6,7 @@ mod deadline;
 mod endpoint;
 mod gather;
 mod pace;
+mod peek;
 mod piece;
 mod pipe;
 mod scratch;
@@ -20,6 +21,7 @@ pub use deadline::{Deadline, Elapsed, TICK, Tag, coarse_now, end_longest_idle, f
 pub use endpoint::{Endpoint, Listening, Transport};
 pub use gather::Gather;
 pub use pace::Pace;
+pub use peek::peek_until;
 pub use piece::Piece;
 pub use pipe::{Pipe, Source};
 pub use scratch::Scratch;

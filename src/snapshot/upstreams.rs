@@ -52,7 +52,7 @@ pub(super) fn upstream(
     Upstream {
         balance: balance(&written.balance, &servers, lasting.threads),
         recipe: recipe(written, protocol, outbound.as_ref()),
-        check: written.health.as_ref().map(|health| Arc::new(check(health, protocol, outbound.as_ref()))),
+        check: written.health.as_ref().map(|health| Arc::new(check(health, written, protocol, outbound.as_ref()))),
         timeouts: Timeouts {
             connect: written.timeouts.connect,
             response: written.timeouts.response,
@@ -121,7 +121,12 @@ fn balance(written: &config::Balance, servers: &[Arc<Server>], threads: usize) -
     }
 }
 
-fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound>) -> Check {
+fn check(
+    health: &config::Health,
+    written: &config::Upstream,
+    protocol: Protocol,
+    outbound: Option<&Outbound>,
+) -> Check {
     let question = match &health.kind {
         HealthKind::Tcp => Question::Tcp,
         HealthKind::Http { path } => Question::Http(HttpQuestion {
@@ -139,6 +144,7 @@ fn check(health: &config::Health, protocol: Protocol, outbound: Option<&Outbound
             server_name: outbound.tls.configured_name().cloned(),
         }),
         port: health.port,
+        proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
     }
 }

@@ -33,6 +33,7 @@ fn each_metric_that_tells_of_trouble_has_an_alert() {
         "haechi_certificate_earliest_expiry_timestamp_seconds",
         "haechi_config_last_reload_successful",
         "haechi_connections_limit",
+        "haechi_sessions_total",
         "haechi_access_log_dropped_lines_total",
         "haechi_vrrp_both_active_seconds_total",
         "haechi_vrrp_adverts_refused_total",

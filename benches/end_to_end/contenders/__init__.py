@@ -18,6 +18,7 @@ class Task:
 
     static: bool = False  # serve the files below `documents`, else proxy to `origins`
     tls: bool = False  # listen on `secure` too: HTTP/2 and HTTP/1.1 by ALPN
+    passes_on: bool = False  # pass connections on, whatever they carry
     by_address: bool = False  # choose the origin by the client's address
     large: bool = False  # bodies are megabytes: tune buffers where that helps
     hosts: int = 1  # server names hK.bench.test, each with its own certificate

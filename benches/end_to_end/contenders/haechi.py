@@ -34,6 +34,8 @@ access = {{ format = "{self.access}", to = "{folder}/access.log" }}
 bind = ["{task.plain}"]
 timeouts = {{ idle = "300s" }}
 """
+        if task.passes_on:
+            text += 'mode = "tcp"\nupstream = "origin"\n'
         if task.tls:
             pairs = ", ".join(
                 f'{{ cert = "{task.certificates}/h{k}.crt", key = "{task.certificates}/h{k}.key" }}'
@@ -49,7 +51,8 @@ timeouts = {{ idle = "300s" }}
 certificates = [{pairs}]
 """
         handler = f'files = {{ root = "{task.documents}" }}' if task.static else 'proxy = { upstream = "origin" }'
-        text += f"""
+        if not task.passes_on:
+            text += f"""
 [[site]]
 hosts = ["*"]
 

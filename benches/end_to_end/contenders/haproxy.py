@@ -22,6 +22,7 @@ class Haproxy(Contender):
             lines = (f"{task.certificates}/h{k}.pem {task.host(k)}\n" for k in range(task.hosts))
             certificates.write_text("".join(lines))
             secure = f"bind {task.secure} backlog 4096 ssl crt-list {certificates} alpn h2,http/1.1"
+        only_http = "" if task.passes_on else "timeout http-keep-alive 300s\n    timeout http-request 300s\n    http-reuse always"
         servers = "\n".join(
             f"    server s{k} {origin} pool-max-conn -1 pool-purge-delay 300s"
             for k, origin in enumerate(task.origins)
@@ -33,13 +34,11 @@ global
     ssl-default-bind-options ssl-min-ver TLSv1.2
     {"tune.bufsize 65536" if task.large else ""}
 defaults
-    mode http
+    mode {"tcp" if task.passes_on else "http"}
     timeout connect 300s
     timeout client 300s
     timeout server 300s
-    timeout http-keep-alive 300s
-    timeout http-request 300s
-    http-reuse always
+    {only_http}
     {"option splice-auto" if task.large else ""}
 frontend clients
     bind {task.plain} backlog 4096

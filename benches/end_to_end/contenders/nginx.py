@@ -1,5 +1,7 @@
 from . import Contender, first_line
 
+MODULES = "/usr/lib/nginx/modules"
+
 
 class Nginx(Contender):
     name = "nginx"
@@ -12,6 +14,8 @@ class Nginx(Contender):
         return ["nginx", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
 
     def configuration(self, task, folder):
+        if task.passes_on:
+            return self.stream(task, folder)
         if task.static:
             location = f"root {task.documents};"
             upstream = ""
@@ -52,5 +56,24 @@ http {{
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     {upstream}
     {servers}
+}}
+"""
+
+    def stream(self, task, folder):
+        """Connections passed on; the module is a package of its own in Debian."""
+        servers = " ".join(f"server {origin};" for origin in task.origins)
+        return f"""\
+load_module {MODULES}/ngx_stream_module.so;
+user root;
+daemon off;
+worker_processes 1;
+error_log {folder}/error.log crit;
+pid {folder}/nginx.pid;
+events {{ worker_connections 19000; multi_accept on; }}
+stream {{
+    access_log off; tcp_nodelay on;
+    proxy_timeout 300s; proxy_connect_timeout 300s; {"proxy_buffer_size 64k;" if task.large else ""}
+    upstream origin {{ {servers} }}
+    server {{ listen {task.plain} backlog=4096; proxy_pass origin; }}
 }}
 """

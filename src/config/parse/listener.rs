@@ -181,7 +181,7 @@ pub(super) fn certificate(node: &Node<'_>) -> Option<Spanned<CertificatePair>> {
 }
 
 fn timeouts(node: &Node<'_>, mode: Mode) -> ListenerTimeouts {
-    let written = |key| node.read(key, |leaf| leaf.duration()).map(|duration| duration.value);
+    let written = |key| node.optional_duration(key).map(|duration| duration.value);
     let rest = match mode {
         Mode::Http => Duration::from_secs(60),
         Mode::Udp => Duration::from_secs(30),

@@ -24,7 +24,7 @@ pub(super) fn upstream(name: &Spanned<String>, node: &Node<'_>) -> Upstream {
         max_queue: node.number("max_queue"),
         on_down: node.choice("on_down", &[("keep", OnDown::Keep), ("close", OnDown::Close)], OnDown::Keep),
         hold: node.duration("hold"),
-        slow_start: node.read("slow_start", |leaf| leaf.duration()),
+        slow_start: node.optional_duration("slow_start"),
         proxy_header: proxy_header(node),
         health: node.table("health").and_then(|table| health(&table)),
     }

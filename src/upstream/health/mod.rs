@@ -19,6 +19,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
 use super::Protocol;
+use crate::codec::proxy;
 
 mod machine;
 mod probe;
@@ -37,6 +38,8 @@ pub struct Check {
     pub question: Question,
     /// TLS around it; `None`: plain.
     pub tls: Option<CheckTls>,
+    /// The PROXY header that each connection begins with: the probe's own, which tells of no client.
+    pub proxy_header: Option<proxy::Version>,
     /// How often, and how many answers make a verdict.
     pub pace: Pace,
     /// The port that is asked; `None`: the server's own.

@@ -10,12 +10,13 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{Check, HttpQuestion, Phase, Question, Reason};
+use crate::codec::proxy;
 use crate::upstream::Protocol;
 
 /// Asks the server at `address` once; `written` is its address as written, the default `Host`.
@@ -25,7 +26,11 @@ use crate::upstream::Protocol;
 /// Why the server did not pass. The whole probe takes at most the timeout of the check.
 pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<Duration, Reason> {
     let clock = Clock::start(check.pace.timeout);
-    let stream = clock.within(Phase::Connect, TcpStream::connect(address)).await?.map_err(Reason::Connect)?;
+    let mut stream = clock.within(Phase::Connect, TcpStream::connect(address)).await?.map_err(Reason::Connect)?;
+    if let Some(version) = check.proxy_header {
+        let header = proxy::header(version, None);
+        clock.within(Phase::Connect, stream.write_all(&header)).await?.map_err(Reason::Connect)?;
+    }
     match &check.tls {
         None => ask(&check.question, stream, written, &clock).await?,
         Some(tls) => {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
-use super::{accept, connect, connect_from, ended, is_reset, passes, server};
+use super::{accept, before, connect, connect_from, ended, is_reset, passes, server};
 use crate::harness::haechi::client_address;
 use crate::harness::{Haechi, eventually};
 
@@ -101,6 +101,19 @@ fn a_header_is_refused_by_what_is_wrong_with_it() {
     let mut far = accept(&server);
     assert_eq!(line(&mut far), "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
     passes(&mut pieces, &mut far, b"and on");
+}
+
+#[test]
+fn a_check_begins_with_a_header_too_that_tells_of_no_client() {
+    for (version, header) in [("v1", &b"PROXY UNKNOWN\r\n"[..]), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")] {
+        let server = server();
+        let more = format!("send_proxy_protocol = \"{version}\"\nhealth = {{ tcp = true, interval = \"100ms\" }}");
+        let haechi = before(&server, &more).start();
+        let mut got = Vec::new();
+        accept(&server).read_to_end(&mut got).unwrap();
+        assert_eq!(got, header);
+        haechi.becomes("db", &server.local_addr().unwrap().to_string(), "up");
+    }
 }
 
 /// HTTP behind a tcp listener, with PROXY headers on each way.

@@ -68,9 +68,10 @@ fn session(haechi: &Haechi, server: &TcpListener) -> (TcpStream, TcpStream) {
     }
 }
 
-/// Makes a drop break the connection off.
+/// Breaks the connection off.
 fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
 }
 
 /// Reads until the connection was broken off; an end in good order fails the test.
