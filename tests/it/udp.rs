@@ -236,7 +236,7 @@ fn flows_survive_a_reload_where_their_server_stays_and_move_where_it_goes() {
     // A listener that is gone takes its flows along.
     haechi.edit(&with_two.replace("\"@dns\"", "\"@elsewhere\""));
     assert_eq!(client.ask(at, "nobody"), None);
-    assert_eq!(client.ask(haechi.at("elsewhere"), "there").is_some(), true);
+    assert!(client.ask(haechi.at("elsewhere"), "there").is_some());
 }
 
 #[test]

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use super::eventually;
 
+/// Where a datagram came from, and what was in it.
+pub type Arrival = (SocketAddr, Vec<u8>);
+
 /// A server that answers each datagram with its own name, a colon and what came. It ends with the value.
 pub struct Echo {
     /// Where it is.
     pub address: SocketAddr,
-    arrivals: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -27,7 +30,7 @@ impl Echo {
     /// One on this socket.
     pub fn at(socket: UdpSocket, name: &'static str) -> Self {
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let (arrivals, over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (arrivals, over) = (Arc::<Mutex<Vec<Arrival>>>::default(), Arc::<AtomicBool>::default());
         let address = socket.local_addr().unwrap();
         let (seen, ended) = (Arc::clone(&arrivals), Arc::clone(&over));
         let thread = std::thread::spawn(move || {
@@ -43,7 +46,7 @@ impl Echo {
     }
 
     /// What came, and from where, so far.
-    pub fn arrivals(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub fn arrivals(&self) -> Vec<Arrival> {
         self.arrivals.lock().unwrap().clone()
     }
 
