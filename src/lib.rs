@@ -21,7 +21,7 @@ pub mod vrrp;
 pub mod listener;
 // Protocol drivers: bytes to exchanges and back.
 pub mod http;
-// Connections passed on byte by byte.
+// What is not HTTP: bytes and datagrams, as they are.
 pub mod l4;
 // The way of one exchange.
 pub mod serve;
@@ -31,6 +31,8 @@ pub mod snapshot;
 pub mod router;
 // What a route does.
 pub mod handler;
+// Who may come, how often, and how much at once.
+pub mod limits;
 // Groups of servers: choose one, reach it, know whether it lives.
 pub mod upstream;
 // Certificates, policy, tickets.

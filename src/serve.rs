@@ -55,6 +55,10 @@ pub async fn answer<'s>(
         }
     }
     let mut matched = Matched::default();
+    if let Err(unwelcome) = listener.welcome_request(exchange.started, exchange.address) {
+        listener.cells(worker.local.thread).unwelcome.count(unwelcome.name());
+        return refuse(worker, snapshot, matched, exchange, &unwelcome.into());
+    }
     match route(worker, listener, exchange, inquiry, body, &mut matched).await {
         Ok(response) => response,
         Err(refusal) => refuse(worker, snapshot, matched, exchange, &refusal),
@@ -94,6 +98,7 @@ async fn route<'s>(
     matched.site = Some(site);
     let Some(route) = found.route.and_then(|route| site.routes.get(route)) else { return Err(Refusal::NoRoute) };
     matched.route = Some(route);
+    route.welcome(exchange.address)?;
     route.admit(body)?;
 
     let mut response = match &route.handler {

@@ -15,8 +15,10 @@ pub(super) fn metrics_page(sources: &Sources) -> String {
     sources.registry.prune();
     let mut page = sources.control.page();
     log_families(&mut page, sources.access_log.line_counts());
-    limit_families(&mut page, &(sources.status)());
+    let status = (sources.status)();
+    limit_families(&mut page, &status);
     listener_families(&mut page, &sources.registry);
+    udp_families(&mut page, &sources.registry, &status);
     site_families(&mut page, &sources.registry);
     (sources.servers)(&mut page);
     page.into_text()
@@ -37,6 +39,13 @@ fn limit_families(page: &mut Page, status: &Status) {
             samples.count(&[&listener.name], listener.connections_limit);
         }
     });
+    let sources = || status.listeners.iter().filter_map(|listener| Some((&*listener.name, listener.sources?)));
+    page.family(&names::SOURCES_KNOWN, |samples| {
+        sources().for_each(|(name, sources)| samples.count(&[name], sources.known));
+    });
+    page.family(&names::SOURCES_FORGOTTEN, |samples| {
+        sources().for_each(|(name, sources)| samples.count(&[name], sources.forgotten));
+    });
 }
 
 fn listener_families(page: &mut Page, registry: &Registry) {
@@ -51,6 +60,7 @@ fn listener_families(page: &mut Page, registry: &Registry) {
         s.count(&[name], sum(cells, |c| &c.accepted).saturating_sub(closed));
     });
     each(&names::CONNECTIONS_REFUSED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.refused)));
+    each(&names::SOURCES_REFUSED, |s, name, cells| by_name(s, name, cells, |c| &c.unwelcome));
     each(&names::CONNECTIONS_DISPLACED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.displaced)));
     each(&names::EXCHANGES_SHED, |s, name, cells| by_name(s, name, cells, |c| &c.shed));
     each(&names::ACCEPT_FAILURES, |s, name, cells| s.count(&[name], sum(cells, |c| &c.accept_failures)));
@@ -74,6 +84,31 @@ fn listener_families(page: &mut Page, registry: &Registry) {
     each(&names::SESSION_TIME, |s, name, cells| s.histogram(&[name], &totals(cells, |c| &c.session_time)));
     each(&names::PROXY_HEADER_FAILURES, |s, name, cells| by_name(s, name, cells, |c| &c.proxy_header_failures));
     each(&names::H2_FLOODS, |s, name, cells| by_name(s, name, cells, |c| &c.h2_floods));
+}
+
+fn udp_families(page: &mut Page, registry: &Registry, status: &Status) {
+    let is_udp = |name: &str| status.listeners.iter().any(|listener| listener.name == name && listener.mode == "udp");
+    let listeners: Vec<_> = registry.listeners().into_iter().filter(|(name, _)| is_udp(name)).collect();
+    page.family(&names::UDP_FLOWS_LIMIT, |samples| {
+        for listener in &status.listeners {
+            if let Some(flows) = &listener.flows {
+                samples.count(&[&listener.name], flows.limit);
+            }
+        }
+    });
+    let mut each = |family: &'static Family, write: fn(&mut Samples<'_>, &str, &PerThread<ListenerCells>)| {
+        page.family(family, |samples| listeners.iter().for_each(|(name, cells)| write(samples, name, cells)));
+    };
+    each(&names::UDP_FLOWS_OPEN, |s, name, cells| {
+        let ended: u64 = cells.iter().flat_map(|c| c.udp.ended.iter()).map(|(_, count)| count).sum();
+        s.count(&[name], sum(cells, |c| &c.udp.flows).saturating_sub(ended));
+    });
+    each(&names::UDP_FLOWS, |s, name, cells| s.count(&[name], sum(cells, |c| &c.udp.flows)));
+    each(&names::UDP_FLOWS_ENDED, |s, name, cells| by_name(s, name, cells, |c| &c.udp.ended));
+    each(&names::UDP_FLOWS_MOVED, |s, name, cells| s.count(&[name], sum(cells, |c| &c.udp.moved)));
+    each(&names::UDP_DATAGRAMS_IN, |s, name, cells| s.count(&[name], sum(cells, |c| &c.udp.received)));
+    each(&names::UDP_DATAGRAMS_OUT, |s, name, cells| s.count(&[name], sum(cells, |c| &c.udp.sent)));
+    each(&names::UDP_DROPPED, |s, name, cells| by_name(s, name, cells, |c| &c.udp.dropped));
 }
 
 fn site_families(page: &mut Page, registry: &Registry) {

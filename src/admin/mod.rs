@@ -11,5 +11,6 @@ mod status;
 pub use server::{Sources, serve};
 pub use server_families::{ServerCounts, server_families};
 pub use status::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerStatus, Status, UpstreamStatus, WorkerStatus,
+    CertificateStatus, ConfigStatus, FlowsStatus, ListenerStatus, Phase, ServerStatus, SourcesStatus, Status,
+    UpstreamStatus, WorkerStatus,
 };

@@ -75,10 +75,34 @@ pub struct ListenerStatus {
     pub name: String,
     /// The addresses it is bound to.
     pub bind: Vec<String>,
-    /// What it serves: `http` or `tcp`.
+    /// What it serves: `http`, `tcp` or `udp`.
     pub mode: &'static str,
     /// How many connections it may have open.
     pub connections_limit: u64,
+    /// The flows of a udp listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows: Option<FlowsStatus>,
+    /// What is known of sources, where there is a limit on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<SourcesStatus>,
+}
+
+/// The flows of a udp listener.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct FlowsStatus {
+    /// How many there are.
+    pub open: u64,
+    /// How many there may be.
+    pub limit: u64,
+}
+
+/// What is known of the sources of a listener.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SourcesStatus {
+    /// How many are remembered.
+    pub known: u64,
+    /// How many were forgotten, or not remembered, before their time.
+    pub forgotten: u64,
 }
 
 /// An upstream.

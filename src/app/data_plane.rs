@@ -3,21 +3,19 @@
 //! It never binds and reads no file: it is handed sockets and a snapshot, by messages that each
 //! thread carries out between two turns of its loop (law 8). Tests run it in their own process.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::LocalSet;
 
+use super::doors::Doors;
 use crate::handler::static_files::Disk;
-use crate::listener::accept;
-use crate::net::run_deadlines;
+use crate::net::{Endpoint, Listening, run_deadlines};
 use crate::serve::Worker;
 use crate::snapshot::{ListenerId, Snapshot};
 use crate::telemetry::{AccessLog, Counter, PerThread, ThreadId, ThreadLog};
@@ -34,8 +32,8 @@ const DISK_SLOTS: usize = 32;
 pub struct Commit {
     /// What is served from now on.
     pub snapshot: Arc<Snapshot>,
-    /// Sockets for addresses that were not listened on before.
-    pub sockets: Vec<(SocketAddr, TcpListener)>,
+    /// Sockets for endpoints that were not listened on before.
+    pub sockets: Vec<(Endpoint, Listening)>,
 }
 
 enum Order {
@@ -200,7 +198,7 @@ async fn run(
     while let Some(order) = orders.recv().await {
         match order {
             Order::Commit(Commit { snapshot, sockets }, done) => {
-                let wanted: BTreeMap<SocketAddr, ListenerId> = snapshot.binds().into_iter().collect();
+                let wanted: BTreeMap<Endpoint, ListenerId> = snapshot.endpoints().into_iter().collect();
                 worker.commit(snapshot);
                 doors.set(&worker, &wanted, sockets);
                 let _ = done.send(());
@@ -211,7 +209,10 @@ async fn run(
                 doors.shut();
                 worker.wind_down();
             }
-            Order::EndIdle => worker.end_idle(),
+            Order::EndIdle => {
+                doors.end_flows();
+                worker.end_idle();
+            }
             Order::TellClosed(tell) => {
                 let worker = Rc::clone(&worker);
                 tokio::task::spawn_local(async move {
@@ -244,56 +245,6 @@ async fn keep_house(worker: Rc<Worker>, counts: Arc<PerThread<Counter>>) {
         if turn == 0 {
             worker.local.pools.sweep(now);
             worker.local.files.sweep(now);
-        }
-    }
-}
-
-/// The sockets that the thread accepts on.
-#[derive(Default)]
-struct Doors(HashMap<SocketAddr, Door>);
-
-struct Door {
-    listener: Rc<Cell<ListenerId>>,
-    accepting: AbortHandle,
-}
-
-impl Doors {
-    /// Accepts on `wanted` and on nothing else. Addresses that stay keep their socket, and with it
-    /// what waits in its queue.
-    fn set(
-        &mut self,
-        worker: &Rc<Worker>,
-        wanted: &BTreeMap<SocketAddr, ListenerId>,
-        sockets: Vec<(SocketAddr, TcpListener)>,
-    ) {
-        self.0.retain(|address, door| match wanted.get(address) {
-            Some(id) => {
-                door.listener.set(*id);
-                true
-            }
-            None => {
-                door.accepting.abort();
-                false
-            }
-        });
-        for (address, socket) in sockets {
-            let Some(id) = wanted.get(&address) else { continue };
-            let socket = match tokio::net::TcpListener::from_std(socket) {
-                Ok(socket) => socket,
-                Err(error) => {
-                    tracing::error!(%address, %error, "socket cannot be used");
-                    continue;
-                }
-            };
-            let listener = Rc::new(Cell::new(*id));
-            let task = tokio::task::spawn_local(accept(Rc::clone(worker), socket, Rc::clone(&listener)));
-            self.0.insert(address, Door { listener, accepting: task.abort_handle() });
-        }
-    }
-
-    fn shut(&mut self) {
-        for (_, door) in self.0.drain() {
-            door.accepting.abort();
         }
     }
 }

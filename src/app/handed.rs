@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::control::Load;
+use crate::net::{Endpoint, Listening};
 use crate::reading::{Reading, Record};
 
 /// What a config needs beside its texts, all of it open.
@@ -15,8 +16,8 @@ use crate::reading::{Reading, Record};
 pub(super) struct Handed {
     /// The files that it names.
     pub(super) reading: Reading,
-    /// For each address that is new a socket a thread.
-    pub(super) sockets: Vec<(SocketAddr, Vec<TcpListener>)>,
+    /// For each endpoint that is new a socket a thread.
+    pub(super) sockets: Vec<(Endpoint, Vec<Listening>)>,
     /// The admin listener's, where it is new.
     pub(super) admin: Option<TcpListener>,
     /// The access log's file, where it goes to one.
@@ -31,9 +32,9 @@ impl Handed {
     pub(super) fn new(load: &Load, mut descriptors: VecDeque<OwnedFd>, threads: usize) -> io::Result<Self> {
         let memory = descriptors.pop_front().ok_or_else(|| io::Error::other("the files did not come along"))?;
         let mut sockets = Vec::new();
-        for address in &load.sockets {
-            let own = descriptors.drain(..threads.min(descriptors.len())).map(TcpListener::from).collect();
-            sockets.push((*address, own));
+        for endpoint in &load.sockets {
+            let own = descriptors.drain(..threads.min(descriptors.len()));
+            sockets.push((*endpoint, own.map(|socket| Listening::received(endpoint.transport, socket)).collect()));
         }
         Ok(Self {
             reading: Reading::of_record(Record::new(Arc::clone(&load.files), memory)),

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::admin::{self, Sources};
 use crate::config::{self, AccessLogFormat, AccessLogTarget, Config, Process};
 use crate::control::{Load, Report, Seed};
 use crate::diagnostic::{Causes, Diagnostic, Faults};
+use crate::net::{Endpoint, Listening};
 use crate::reading::Reading;
 use crate::snapshot::{Lasting, Snapshot, compile, names_of};
 use crate::telemetry::{self, AccessLog, Format, Opened};
@@ -78,7 +79,7 @@ struct Prepared {
     config: Config,
     reading: Reading,
     snapshot: Arc<Snapshot>,
-    sockets: Vec<(SocketAddr, Vec<TcpListener>)>,
+    sockets: Vec<(Endpoint, Vec<Listening>)>,
     admin: Option<TcpListener>,
     log: Option<Opened>,
 }
@@ -203,7 +204,7 @@ impl Control {
         self.running.take(wall());
     }
 
-    async fn commit(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) {
+    async fn commit(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(Endpoint, Vec<Listening>)>) {
         self.plane.commit(commits(self.lasting.threads, &snapshot, sockets)).await;
         snapshot.upstreams.iter().for_each(|upstream| upstream.apply_limits());
         // Sessions that wait for a server may find one in the new snapshot.
@@ -315,13 +316,13 @@ fn format(config: &Config) -> Option<Format> {
     }
 }
 
-/// Deals the new sockets out: each thread gets one of every address.
-fn commits(threads: usize, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) -> Vec<Commit> {
+/// Deals the new sockets out: each thread gets one of every endpoint.
+fn commits(threads: usize, snapshot: &Arc<Snapshot>, sockets: Vec<(Endpoint, Vec<Listening>)>) -> Vec<Commit> {
     let mut commits: Vec<Commit> =
         (0..threads).map(|_| Commit { snapshot: Arc::clone(snapshot), sockets: Vec::new() }).collect();
-    for (address, bound) in sockets {
+    for (endpoint, bound) in sockets {
         for (commit, socket) in commits.iter_mut().zip(bound) {
-            commit.sockets.push((address, socket));
+            commit.sockets.push((endpoint, socket));
         }
     }
     commits

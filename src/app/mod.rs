@@ -6,6 +6,7 @@
 
 mod control;
 mod data_plane;
+mod doors;
 mod files;
 mod handed;
 mod load;

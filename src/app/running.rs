@@ -8,10 +8,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::admin::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Phase, ServerCounts, Status, UpstreamStatus, WorkerStatus,
-    server_families,
+    CertificateStatus, ConfigStatus, FlowsStatus, ListenerStatus, Phase, ServerCounts, SourcesStatus, Status,
+    UpstreamStatus, WorkerStatus, server_families,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Listener, Serves, Snapshot};
 use crate::telemetry::Expiry;
 use crate::telemetry::exposition::Page;
 
@@ -118,16 +118,7 @@ impl Running {
             connections_limit: snapshot.listeners.first().map_or(0, |listener| listener.process_limit.into()),
             worker: WorkerStatus { pid: std::process::id(), restarts: self.restarts },
             config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
-            listeners: snapshot
-                .listeners
-                .iter()
-                .map(|listener| ListenerStatus {
-                    name: listener.name.to_string(),
-                    bind: listener.binds.iter().map(ToString::to_string).collect(),
-                    mode: listener.serves.mode(),
-                    connections_limit: listener.connection_limit.into(),
-                })
-                .collect(),
+            listeners: snapshot.listeners.iter().map(listener_status).collect(),
             upstreams: snapshot.upstreams.iter().map(|upstream| UpstreamStatus::of(upstream, now, wall)).collect(),
             certificates: certificates(&snapshot),
             vrrp: self.vrrp.lock().unwrap_or_else(PoisonError::into_inner).status.clone(),
@@ -142,6 +133,28 @@ impl Running {
             .iter()
             .flat_map(|upstream| upstream.servers.iter().map(|server| ServerCounts::of(upstream, server)));
         server_families(page, servers);
+    }
+}
+
+fn listener_status(listener: &Listener) -> ListenerStatus {
+    let open = || {
+        let ended: u64 = listener.cells.iter().flat_map(|cells| cells.udp.ended.iter()).map(|(_, count)| count).sum();
+        let begun: u64 = listener.cells.iter().map(|cells| cells.udp.flows.value()).sum();
+        begun.saturating_sub(ended)
+    };
+    ListenerStatus {
+        name: listener.name.to_string(),
+        bind: listener.binds.iter().map(ToString::to_string).collect(),
+        mode: listener.serves.mode(),
+        connections_limit: listener.connection_limit.into(),
+        flows: match &listener.serves {
+            Serves::Udp(udp) => Some(FlowsStatus { open: open(), limit: udp.flows as u64 }),
+            _ => None,
+        },
+        sources: listener.source_limits.are_any().then(|| {
+            let (known, forgotten) = listener.sources.counts();
+            SourcesStatus { known: known as u64, forgotten }
+        }),
     }
 }
 

@@ -54,6 +54,13 @@ pub enum Fault {
 /// # Errors
 /// [`Fault`]; no more bytes would make it one.
 pub fn parse(bytes: &[u8]) -> Result<Option<ClientHello>, Fault> {
+    match parse_records(bytes)? {
+        None if bytes.len() >= LONGEST => Err(Fault::Long),
+        hello => Ok(hello),
+    }
+}
+
+fn parse_records(bytes: &[u8]) -> Result<Option<ClientHello>, Fault> {
     let mut message = Vec::new();
     let mut rest = bytes;
     loop {

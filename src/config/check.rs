@@ -4,11 +4,11 @@ mod vrrp;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 
 use super::model::{Action, Balance, Config, HostPattern, HostPort, Listener, Matcher, Mode, Site, Upstream};
 use super::value::quote;
 use crate::diagnostic::{Diagnostic, Sources, Span, Spanned, names, nearest};
+use crate::net::Endpoint;
 
 /// Notes every fault between the tables of a config.
 pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
@@ -48,20 +48,21 @@ impl Check<'_> {
             self.protocols(listener);
             self.served_by(listener);
         }
-        let mut bound: Vec<&Spanned<SocketAddr>> = Vec::new();
-        let addresses = config.listeners.iter().flat_map(|listener| &listener.bind);
-        for address in std::iter::once(&config.admin.bind).chain(addresses) {
-            if let Some(earlier) = bound.iter().find(|earlier| clash(earlier.value, address.value)) {
+        let admin = Spanned::new(Endpoint::tcp(config.admin.bind.value), config.admin.bind.span);
+        let mut bound: Vec<Spanned<Endpoint>> = Vec::new();
+        for endpoint in std::iter::once(admin).chain(config.listeners.iter().flat_map(Listener::endpoints)) {
+            let clashing = bound.iter().position(|earlier| clash(earlier.value, endpoint.value));
+            if let Some((at, earlier)) = clashing.and_then(|at| Some((at, bound.get(at)?))) {
                 // The admin listener's address may be a default that is written nowhere.
-                let hint = if std::ptr::eq(*earlier, &raw const config.admin.bind) {
-                    format!("the admin listener has `{}`", earlier.value)
+                let hint = if at == 0 {
+                    format!("the admin listener has `{}`", earlier.value.address)
                 } else {
-                    format!("`{}` stands at {}", earlier.value, place(&config.sources, earlier.span))
+                    format!("`{}` stands at {}", earlier.value.address, place(&config.sources, earlier.span))
                 };
-                let message = format!("`{}` is bound already", address.value);
-                self.fault_with_hint(address.span, message, hint);
+                let message = format!("`{}` is bound already", endpoint.value.address);
+                self.fault_with_hint(endpoint.span, message, hint);
             }
-            bound.push(address);
+            bound.push(endpoint);
         }
     }
 
@@ -108,6 +109,11 @@ impl Check<'_> {
             let message =
                 format!("upstream `{}` speaks HTTP/2, and a {mode} listener passes on what it gets", name.value);
             self.fault_with_hint(name.span, message, "leave `protocol` out of the upstream".to_owned());
+        }
+        if upstream.tls.is_some() && listener.mode.value == Mode::Udp {
+            let message =
+                format!("upstream `{}` has `tls`, and a udp listener passes on datagrams as they are", name.value);
+            self.fault(name.span, message);
         }
         if matches!(upstream.balance, Balance::Hash(_)) {
             let message = format!(
@@ -274,7 +280,11 @@ impl Check<'_> {
 
 /// Whether both cannot be bound: the same address, or the same port where one is any address of the
 /// same family. Port 0 is a new port each time.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+fn clash(one: Endpoint, other: Endpoint) -> bool {
+    if one.transport != other.transport {
+        return false;
+    }
+    let (one, other) = (one.address, other.address);
     let same_port = one.port() == other.port() && one.port() != 0;
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     same_port && (one.ip() == other.ip() || (any && one.is_ipv4() == other.is_ipv4()))

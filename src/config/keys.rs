@@ -114,6 +114,7 @@ const LISTENER: &[Key] = &[
         "What is spoken; left out: \"http/1.1\", and with tls \"h2\" too. h2c: HTTP/2 by prior knowledge without tls",
     ),
     Key::optional("tls", Table(TLS), "TLS; left out: plain"),
+    Key::optional("access", Table(ACCESS_BY_ADDRESS), "Who is let in, by address; left out: everybody"),
     Key::default(
         "proxy_protocol",
         Bool,
@@ -148,6 +149,16 @@ const LISTENER: &[Key] = &[
     ),
 ];
 
+const ACCESS_BY_ADDRESS: &[Key] = &[
+    Key::default("allow", PLAIN_TEXTS, "[]", "Networks that are let in; where there are any, nobody else is"),
+    Key::default(
+        "deny",
+        PLAIN_TEXTS,
+        "[]",
+        "Networks that are not; of all networks that hold an address the most specific one decides",
+    ),
+];
+
 const LISTENER_TIMEOUTS: &[Key] = &[
     Key::default("handshake", Duration, "\"10s\"", "The whole TLS handshake"),
     Key::default("head", Duration, "\"10s\"", "A whole request head"),
@@ -166,7 +177,7 @@ const LISTENER_TIMEOUTS: &[Key] = &[
     Key::optional(
         "idle",
         Duration,
-        "A connection without a request, left out: \"60s\"; tcp: a session without a byte either way, left out: \"1h\"",
+        "A connection without a request, left out: \"60s\"; tcp: a session without a byte either way, left out: \"1h\"; udp: a flow without a datagram either way, left out: \"30s\"",
     ),
     Key::default("tunnel", Duration, "\"1h\"", "A tunnel (WebSocket) without a byte either way"),
     Key::optional("total", Duration, "tcp: a whole session, whatever goes on in it; left out: no limit"),
@@ -202,6 +213,46 @@ const LISTENER_LIMITS: &[Key] = &[
         Integer(1, 100_000),
         "1000",
         "TLS handshakes under way at once on a thread; one more ends the oldest of them",
+    ),
+    Key::default(
+        "flows",
+        Integer(1, 1_000_000),
+        "65536",
+        "udp: flows at once, shared out evenly among threads and addresses; all udp listeners together have at most a quarter of the files that the process may open",
+    ),
+    Key::optional(
+        "source_connections",
+        Integer(1, 10_000_000),
+        "Connections, or flows of udp, that one source may have open; left out: any number",
+    ),
+    Key::optional(
+        "source_connection_rate",
+        RATE_OR_TABLE,
+        "New connections, or flows of udp, of one source, as in \"20/s\" or { rate = \"20/s\", burst = 50 }; left out: any number",
+    ),
+    Key::optional(
+        "source_request_rate",
+        RATE_OR_TABLE,
+        "Requests of one source, as in \"100/s\" or \"600/m\"; more are answered 429. Left out: any number",
+    ),
+    Key::default("source_prefix", Integer(1, 32), "32", "Leading bits of an IPv4 address that make a source"),
+    Key::default("source_prefix_v6", Integer(1, 128), "64", "Leading bits of an IPv6 address that make a source"),
+    Key::default(
+        "sources",
+        Integer(64, 10_000_000),
+        "65536",
+        "Sources that are remembered; of more the oldest is forgotten that has nothing open",
+    ),
+];
+
+const RATE_OR_TABLE: Kind = Either(&[Text, Table(RATE)]);
+
+const RATE: &[Key] = &[
+    Key::required("rate", Text, "How many in which time: \"20/s\", \"600/m\", \"1000/h\""),
+    Key::optional(
+        "burst",
+        Integer(1, 10_000_000),
+        "How many may come at once after a pause; left out: as many as the rate has in its time",
     ),
 ];
 
@@ -251,6 +302,11 @@ const ROUTE: &[Key] = &[
     Key::optional("redirect", Table(REDIRECT), "Answered by a redirect"),
     Key::optional("respond", Table(RESPOND), "Answered by fixed text"),
     Key::optional("limits", Table(ROUTE_LIMITS), "Limits narrower than the listener's"),
+    Key::optional(
+        "access",
+        Table(ACCESS_BY_ADDRESS),
+        "Who is answered, by address; others get 403. Left out: everybody",
+    ),
     Key::optional("request_headers", Table(HEADER_RULES), "Fields of the request to the upstream"),
     Key::optional(
         "response_headers",
@@ -418,6 +474,7 @@ const HEALTH: &[Key] = &[
     Key::optional("http", Text, "The path of a GET"),
     Key::optional("tcp", Bool, "A connection is enough"),
     Key::optional("mysql", Later, "A login that looks at the server's role"),
+    Key::optional("port", Integer(1, 65_535), "The port that is asked; left out: the server's own"),
     Key::optional("host", Text, "http: the Host of the request; left out: the server's address"),
     Key::optional("expect", Text, "http: healthy statuses, as in \"200,204,300-399\"; left out: \"200-399\""),
     Key::optional("body", Text, "http: text that a healthy answer holds"),

@@ -116,7 +116,7 @@ fn what_is_added_to_vrrp_is_read() {
 #[test]
 fn the_added_keys_are_read() {
     let config = read_well(ADDITIONS);
-    let [plain, secure, redirect, queue] = &*config.listeners else { panic!("listeners") };
+    let [plain, secure, redirect, queue, dns, _] = &*config.listeners else { panic!("listeners") };
     assert_eq!(plain.trusted_proxies[0].to_string(), "10.0.0.1/32");
     assert!(matches!(&plain.server_header, ServerHeader::Text(text) if text.value == "haechi"));
     assert_eq!((plain.request_id.as_ref(), plain.redirect_to_https.as_ref()), (None, None));
@@ -126,6 +126,13 @@ fn the_added_keys_are_read() {
     let tls = secure.tls.as_ref().unwrap();
     assert_eq!((tls.min_version, tls.client_auth), (TlsVersion::Tls13, ClientAuth::Optional));
     assert_eq!(redirect.redirect_to_https.as_ref().map(|port| port.value), Some(8443));
+    assert_eq!((dns.mode.value, dns.timeouts.idle, dns.limits.flows), (Mode::Udp, Duration::from_secs(30), 1000));
+    assert_eq!((dns.access.allow.len(), dns.access.deny[0].to_string()), (2, "10.9.0.0/16".to_owned()));
+    let source = &dns.limits.source;
+    assert_eq!((source.connections, source.prefix, source.prefix_v6, source.remembered), (Some(50), 24, 56, 100));
+    let rate = source.connection_rate.unwrap();
+    assert_eq!((rate.count.get(), rate.period, rate.burst.unwrap().get()), (600, Duration::from_secs(60), 20));
+    assert_eq!(plain.limits.source.request_rate.unwrap().burst, None);
     assert_eq!(queue.timeouts.idle, Duration::from_secs(600));
     let sni: Vec<_> = queue.sni.iter().map(|(host, name)| (host.value.to_string(), name.value.as_str())).collect();
     assert_eq!(sni, [("queue.example".to_owned(), "queue"), ("*.example".to_owned(), "app")]);
@@ -143,10 +150,11 @@ fn the_added_keys_are_read() {
     assert_eq!(site.routes[1].request_headers.add[0].1, "haechi");
     assert!(matches!(&site.routes[3].action, Action::Redirect(redirect) if redirect.status == 302));
 
-    let [app, by_header, by_cookie, queue] = &*config.upstreams else { panic!("upstreams") };
+    let [app, by_header, by_cookie, dns, queue] = &*config.upstreams else { panic!("upstreams") };
     assert_eq!(app.balance, Balance::IpHash { prefix: 24, prefix_v6: 64 });
     assert_eq!((app.max_queue, app.timeouts.queue), (0, Duration::from_secs(1)));
     assert_eq!((app.on_down, app.hold), (OnDown::Keep, Duration::ZERO));
+    assert_eq!(dns.health.as_ref().unwrap().port, Some(5353));
     assert_eq!((queue.on_down, queue.hold), (OnDown::Close, Duration::from_secs(3)));
     assert_eq!(queue.slow_start.as_ref().map(|over| over.value), Some(Duration::from_secs(60)));
     assert_eq!(queue.proxy_header.as_ref().map(|version| version.value), Some(ProxyVersion::V2));

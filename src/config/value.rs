@@ -2,7 +2,9 @@
 //! the whole message.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use regex::Regex;
@@ -87,6 +89,22 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     } else {
         Err(format!("`{network}` has bits set after its prefix; the network is `{}`", network.trunc()))
     }
+}
+
+/// So many in a time: `20/s`, `600/m`, `1000/h`.
+pub(super) fn rate(text: &str) -> Result<(NonZeroU32, Duration), String> {
+    let read = || {
+        let (count, unit) = text.split_once('/')?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let count: NonZeroU32 = count.parse().ok().filter(|_| count.bytes().all(|byte| byte.is_ascii_digit()))?;
+        (count.get() <= 1_000_000).then_some((count, Duration::from_secs(seconds)))
+    };
+    read().ok_or_else(|| format!("{} is no rate, such as `20/s`, `600/m` or `1000/h`", quote(text)))
 }
 
 /// A host of a site (RFC 9110 §7.2): exact, `*.` and a name, or `*`.

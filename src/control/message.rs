@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::net::Endpoint;
 use crate::reading::Index;
 
 /// What the guard wants of a worker.
@@ -75,8 +76,8 @@ pub struct Load {
     pub config: OsString,
     /// Every file of the config and every one that it names; the memory in which they lie comes along.
     pub files: Arc<Index>,
-    /// Addresses that the worker has no sockets of; for each a socket a thread.
-    pub sockets: Vec<SocketAddr>,
+    /// Endpoints that the worker has no sockets of; for each a socket a thread.
+    pub sockets: Vec<Endpoint>,
     /// Whether the admin listener's socket comes along.
     pub admin: bool,
     /// Whether the access log's file comes along.

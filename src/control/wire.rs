@@ -293,7 +293,7 @@ mod tests {
             number: 9,
             config: path.into(),
             files: Arc::clone(reading.record().unwrap().index()),
-            sockets: vec!["127.0.0.1:80".parse().unwrap()],
+            sockets: vec![crate::net::Endpoint::tcp("127.0.0.1:80".parse().unwrap())],
             admin: true,
             log: false,
         };

@@ -4,26 +4,27 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::diagnostic::Diagnostic;
 use crate::listener::bind::{BindFault, Cause, bind, join};
+use crate::net::{Endpoint, Listening};
 
 /// Every socket that is listened on.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// For each address a socket a thread.
-    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
-    admin: Option<(SocketAddr, TcpListener)>,
+    /// For each endpoint a socket a thread.
+    listeners: BTreeMap<Endpoint, Vec<Listening>>,
+    admin: Option<(SocketAddr, Listening)>,
 }
 
-/// Sockets of addresses that were not held yet.
+/// Sockets of endpoints that were not held yet.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
-    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
-    admin: Option<(SocketAddr, TcpListener)>,
+    listeners: BTreeMap<Endpoint, Vec<Listening>>,
+    admin: Option<(SocketAddr, Listening)>,
 }
 
 /// What cannot be bound.
@@ -41,8 +42,8 @@ impl Held {
         let mut new = Bound::default();
         let mut unbound = Unbound { faults: Vec::new(), in_use: true };
         let admin_at = self.admin.as_ref().map(|(address, _)| *address);
-        let ours = || self.listeners.keys().copied().chain(admin_at);
-        for written in config.listeners.iter().flat_map(|listener| &listener.bind) {
+        let ours = || self.listeners.keys().copied().chain(admin_at.map(Endpoint::tcp));
+        for written in config.listeners.iter().flat_map(config::Listener::endpoints) {
             if self.listeners.contains_key(&written.value) {
                 continue;
             }
@@ -53,7 +54,7 @@ impl Held {
         }
         let written = &config.admin.bind;
         if admin_at != Some(written.value) {
-            match bind(written.value, 1, ours()) {
+            match bind(Endpoint::tcp(written.value), 1, ours()) {
                 Ok(mut sockets) => new.admin = sockets.pop().map(|socket| (written.value, socket)),
                 Err(fault) => unbound.add(Diagnostic::error(written.span, fault.to_string()), fault.cause),
             }
@@ -64,8 +65,8 @@ impl Held {
     /// Holds what was bound, and lets go of what `config` does not ask for.
     pub(super) fn take(&mut self, config: &Config, bound: Bound) {
         self.listeners.extend(bound.listeners);
-        self.listeners.retain(|address, _| {
-            config.listeners.iter().any(|listener| listener.bind.iter().any(|bind| bind.value == *address))
+        self.listeners.retain(|held, _| {
+            config.listeners.iter().flat_map(config::Listener::endpoints).any(|written| written.value == *held)
         });
         if bound.admin.is_some() {
             self.admin = bound.admin;
@@ -73,31 +74,31 @@ impl Held {
     }
 
     /// Holds sockets that were bound by the program before.
-    pub(super) fn adopt(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
-        self.listeners.insert(address, sockets);
+    pub(super) fn adopt(&mut self, endpoint: Endpoint, sockets: Vec<Listening>) {
+        self.listeners.insert(endpoint, sockets);
     }
 
     /// Holds the admin listener of the program before.
-    pub(super) fn adopt_admin(&mut self, address: SocketAddr, socket: TcpListener) {
+    pub(super) fn adopt_admin(&mut self, address: SocketAddr, socket: Listening) {
         self.admin = Some((address, socket));
     }
 
-    /// Has a socket a thread of each address, for another number of threads than before. What is closed
+    /// Has a socket a thread of each endpoint, for another number of threads than before. What is closed
     /// is closed here alone: who serves has its own.
     pub(super) fn resize(&mut self, threads: usize) -> Result<(), BindFault> {
-        for (address, sockets) in &mut self.listeners {
+        for (endpoint, sockets) in &mut self.listeners {
             if let Some(more) = threads.checked_sub(sockets.len()).filter(|more| *more > 0) {
-                let at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(*address);
-                sockets.extend(join(at, more)?);
+                let address = sockets.first().and_then(|socket| socket.address().ok()).unwrap_or(endpoint.address);
+                sockets.extend(join(Endpoint { address, ..*endpoint }, more)?);
             }
             sockets.truncate(threads);
         }
         Ok(())
     }
 
-    /// Addresses, and how many sockets there are of each.
-    pub(super) fn counts(&self) -> Vec<(SocketAddr, usize)> {
-        self.listeners.iter().map(|(address, sockets)| (*address, sockets.len())).collect()
+    /// Endpoints, and how many sockets there are of each.
+    pub(super) fn counts(&self) -> Vec<(Endpoint, usize)> {
+        self.listeners.iter().map(|(endpoint, sockets)| (*endpoint, sockets.len())).collect()
     }
 
     /// The admin listener's address.
@@ -105,9 +106,9 @@ impl Held {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Whether there are sockets of this address.
-    pub(super) fn has(&self, address: SocketAddr) -> bool {
-        self.listeners.contains_key(&address)
+    /// Whether there are sockets of this endpoint.
+    pub(super) fn has(&self, endpoint: Endpoint) -> bool {
+        self.listeners.contains_key(&endpoint)
     }
 
     /// Lets go of everything but the admin listener.
@@ -138,8 +139,8 @@ impl Unbound {
 /// Sockets on their way to a worker, in the order in which they go.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// For each address a socket a thread.
-    pub(super) addresses: Vec<SocketAddr>,
+    /// For each endpoint a socket a thread.
+    pub(super) endpoints: Vec<Endpoint>,
     /// Whether the last one is the admin listener's.
     pub(super) admin: bool,
     /// The sockets.
@@ -147,13 +148,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn of(
-        listeners: &BTreeMap<SocketAddr, Vec<TcpListener>>,
-        admin: Option<&(SocketAddr, TcpListener)>,
-    ) -> io::Result<Self> {
+    fn of(listeners: &BTreeMap<Endpoint, Vec<Listening>>, admin: Option<&(SocketAddr, Listening)>) -> io::Result<Self> {
         let sockets = listeners.values().flatten().chain(admin.map(|(_, socket)| socket));
         Ok(Self {
-            addresses: listeners.keys().copied().collect(),
+            endpoints: listeners.keys().copied().collect(),
             admin: admin.is_some(),
             descriptors: sockets.map(|socket| socket.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?,
         })
@@ -162,8 +160,9 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
-    use crate::config;
     use crate::diagnostic::SourceFile;
 
     fn config(admin: SocketAddr, listeners: &[SocketAddr]) -> Config {
@@ -196,13 +195,13 @@ mod tests {
         let after = config(admin, &[two, three]);
         let bound = held.bind(&after, 2).unwrap();
         let shared = bound.share().unwrap();
-        assert_eq!((shared.addresses, shared.admin, shared.descriptors.len()), (vec![three], false, 2));
+        assert_eq!((shared.endpoints, shared.admin, shared.descriptors.len()), (vec![Endpoint::tcp(three)], false, 2));
         drop(shared.descriptors);
         held.take(&after, bound);
         let all = held.share().unwrap();
-        let mut expected = vec![two, three];
+        let mut expected = [two, three].map(Endpoint::tcp).to_vec();
         expected.sort_unstable();
-        assert_eq!((all.addresses, all.admin, all.descriptors.len()), (expected, true, 5));
+        assert_eq!((all.endpoints, all.admin, all.descriptors.len()), (expected, true, 5));
         drop(all.descriptors);
         assert_eq!([one, two, three, admin].map(is_open), [false, true, true, true]);
         held.close_listeners();
@@ -226,7 +225,7 @@ mod tests {
         held.take(&config, held.bind(&config, 2).unwrap());
         for threads in [4, 1] {
             held.resize(threads).unwrap();
-            assert_eq!(held.counts(), [(one, threads)]);
+            assert_eq!(held.counts(), [(Endpoint::tcp(one), threads)]);
             assert!(is_open(one));
         }
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ use super::vips::{LeftVips, Vips};
 use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
 use crate::diagnostic::{Causes, Faults};
+use crate::net::{Endpoint, Listening, Transport};
 use crate::telemetry::diagnostics;
 use crate::vrrp::host;
 
@@ -57,8 +58,8 @@ struct Estate {
     /// Stands first, whatever the rest may be.
     format: u32,
     seed: Seed,
-    /// Addresses, and how many sockets there are of each.
-    sockets: Vec<(SocketAddr, usize)>,
+    /// Endpoints, and how many sockets there are of each.
+    sockets: Vec<(Endpoint, usize)>,
     admin: Option<SocketAddr>,
     /// Where the control socket is.
     socket: OsString,
@@ -128,12 +129,12 @@ impl Right {
         let vips = Vips::resume(estate.vips);
         let instance = Arc::new(Instance::adopt(next()?, next()?, estate.socket.into()));
         let mut held = Held::default();
-        for (address, count) in estate.sockets {
-            let sockets = (0..count).map(|_| next().map(TcpListener::from)).collect::<io::Result<_>>()?;
-            held.adopt(address, sockets);
+        for (endpoint, count) in estate.sockets {
+            let sockets = (0..count).map(|_| next().map(|socket| Listening::received(endpoint.transport, socket)));
+            held.adopt(endpoint, sockets.collect::<io::Result<_>>()?);
         }
         if let Some(address) = estate.admin {
-            held.adopt_admin(address, next()?.into());
+            held.adopt_admin(address, Listening::received(Transport::Tcp, next()?));
         }
         let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
         Ok(Self { instance, held, seed: estate.seed, workers, vips })
@@ -336,7 +337,7 @@ mod tests {
                 ticket_keys: vec![TicketKey { made: 7, secret: [8; 32] }],
                 certificates: vec![certificate],
             },
-            sockets: vec![(at, 2)],
+            sockets: vec![(Endpoint::tcp(at), 2)],
             admin: Some(at),
             socket: "/run/haechi/1.sock".into(),
             workers: vec![9],

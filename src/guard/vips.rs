@@ -206,8 +206,8 @@ impl Guard {
         let config = &self.served.config;
         let listeners = config.listeners.iter().map(|listener| ListenerFact {
             name: listener.name.value.as_str().into(),
-            is_bound: listener.bind.iter().all(|bind| self.held.has(bind.value)),
-            tcp: listener.bind.iter().map(|bind| bind.value).collect(),
+            is_bound: listener.endpoints().all(|endpoint| self.held.has(endpoint.value)),
+            tcp: listener.tcp_addresses().collect(),
         });
         Facts {
             // One that died is replaced at once: only a host whose workers die one after the other has none.

@@ -147,12 +147,12 @@ impl Guard {
         shared: Shared,
         log: Option<File>,
     ) -> io::Result<(Load, Vec<OwnedFd>)> {
-        let Shared { addresses, admin, descriptors } = shared;
+        let Shared { endpoints, admin, descriptors } = shared;
         let load = Load {
             number: 0,
             config: self.path.clone().into(),
             files: Arc::clone(read.record.index()),
-            sockets: addresses,
+            sockets: endpoints,
             admin,
             log: log.is_some(),
         };

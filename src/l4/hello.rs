@@ -1,40 +1,33 @@
 //! The name that a client asks for in TLS which is passed on as it is.
 
-use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
 use super::Ending;
 use crate::codec::client_hello::{self, LONGEST};
-use crate::net::{Buffer, Deadline, Stream};
+use crate::net::{Deadline, Stream, peek_until};
 
 /// The name that was asked for, if any.
 #[derive(Debug)]
 pub(super) struct Named(pub(super) Option<Box<str>>);
 
-/// Reads the client's first message into `input`, where it stays to be passed on.
+/// Looks at the client's first message, which stays in the socket to be passed on.
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn name(stream: &mut Stream, input: &mut Buffer, limit: Duration) -> Result<Named, Ending> {
+pub(super) async fn name(stream: &Stream, limit: Duration) -> Result<Named, Ending> {
+    // With TLS taken off the config allows no names.
+    let Some(socket) = stream.plain() else { return Ok(Named(None)) };
     let deadline = Deadline::default();
     deadline.set(limit);
-    let read = async {
-        loop {
-            match client_hello::parse(input.data()) {
-                Ok(Some(hello)) => return Ok(Named(hello.server_name)),
-                Ok(None) if input.len() >= LONGEST => return Err(Ending::BadHello),
-                Ok(None) => {}
-                Err(_) => return Err(Ending::BadHello),
-            }
-            match poll_fn(|cx| stream.poll_fill(cx, input, LONGEST)).await {
-                Ok(0) | Err(_) => return Err(Ending::ClientGone),
-                Ok(_) => {}
-            }
-        }
-    };
-    deadline.within(read).await.unwrap_or(Err(Ending::HelloTimeout))
+    let look = |bytes: &[u8]| client_hello::parse(bytes).transpose();
+    match deadline.within(peek_until(socket, LONGEST, look)).await {
+        Ok(Ok(Ok(hello))) => Ok(Named(hello.server_name)),
+        Ok(Ok(Err(_))) => Err(Ending::BadHello),
+        Ok(Err(_)) => Err(Ending::ClientGone),
+        Err(_) => Err(Ending::HelloTimeout),
+    }
 }
 
 /// Tells the client in TLS that nobody has the name that it asked for (RFC 6066 §3), and ends.

@@ -1,4 +1,5 @@
-//! Connections passed on byte by byte: the listeners with `mode = "tcp"`.
+//! What is not HTTP. Connections passed on byte by byte: the listeners with `mode = "tcp"`; datagrams are in
+//! [`udp`].
 //!
 //! In comes a client's connection, PROXY header and TLS already taken off; out goes a session on a
 //! server of the listener's upstream. Servers are chosen, limited and counted as those of exchanges are.
@@ -6,6 +7,8 @@
 //! What always holds: a side that ended its sending is told so on the other side, which may go on; a
 //! session that breaks is reset on both sides, so that nobody takes what it got for whole; a session in
 //! which nothing moves holds no buffer.
+
+pub mod udp;
 
 mod ending;
 mod fallen;
@@ -18,7 +21,7 @@ pub use ending::Ending;
 
 use std::sync::Arc;
 
-use crate::net::{Buffer, Stream};
+use crate::net::Stream;
 use crate::serve::Accepted;
 use crate::snapshot::{ListenerTimeouts, Serves};
 use crate::telemetry::Phase;
@@ -34,18 +37,17 @@ pub async fn serve(accepted: Accepted) {
         let snapshot = worker.snapshot();
         let found = snapshot.listener(id).and_then(|listener| match &listener.serves {
             Serves::Tcp(tcp) => Some((listener, tcp)),
-            Serves::Http => None,
+            Serves::Http | Serves::Udp(_) => None,
         });
         let Some((listener, tcp)) = found else { return };
         let session = Session::new(&worker, listener, client);
         (session, tcp.upstream.clone(), tcp.names.clone(), listener.timeouts)
     };
     let (mut session, upstream, names, timeouts) = begun;
-    let mut input = Buffer::none();
     let upstream = match names {
         None => upstream,
         // Boxed, as only the beginning of a session needs it.
-        Some(names) => match Box::pin(hello::name(&mut stream, &mut input, timeouts.handshake)).await {
+        Some(names) => match Box::pin(hello::name(&stream, timeouts.handshake)).await {
             Ok(Named(name)) => {
                 session.server_name(name.as_deref());
                 names.find(name.as_deref()).cloned().or(upstream)
@@ -54,7 +56,7 @@ pub async fn serve(accepted: Accepted) {
         },
     };
     match upstream {
-        Some(upstream) => pass_on(&mut session, &mut stream, input, upstream, timeouts).await,
+        Some(upstream) => pass_on(&mut session, &mut stream, upstream, timeouts).await,
         None => {
             hello::refuse_name(&mut stream).await;
             session.end(Ending::UnrecognizedName);
@@ -63,20 +65,14 @@ pub async fn serve(accepted: Accepted) {
 }
 
 /// Finds a server and relays.
-async fn pass_on(
-    session: &mut Session,
-    stream: &mut Stream,
-    input: Buffer,
-    mut upstream: Arc<Upstream>,
-    timeouts: ListenerTimeouts,
-) {
+async fn pass_on(session: &mut Session, stream: &mut Stream, mut upstream: Arc<Upstream>, timeouts: ListenerTimeouts) {
     let mut reaching = Reaching::default();
     loop {
         let current = upstream;
         let reached = Box::pin(reaching.reach(session, stream, &current)).await;
         let failed = match reached {
             Ok(lease) => {
-                let ending = relay::run(session, stream, lease, input, timeouts).await;
+                let ending = relay::run(session, stream, lease, timeouts).await;
                 match ending {
                     Ending::IdleTimeout => session.timed_out(Phase::Idle),
                     Ending::TotalTimeout => session.timed_out(Phase::Total),

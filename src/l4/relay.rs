@@ -17,12 +17,11 @@ const TURN: usize = 1024 * 1024;
 /// pipe costs more calls than a copy.
 const FULL_READS: u8 = 2;
 
-/// Relays until both sides have ended, or one has failed. `early` is what was read of the client already.
+/// Relays until both sides have ended, or one has failed.
 pub(super) async fn run(
     session: &mut Session,
     client: &mut Stream,
     mut lease: Lease<'_>,
-    early: Buffer,
     timeouts: ListenerTimeouts,
 ) -> Ending {
     let standing = Standing::of(lease.server);
@@ -34,7 +33,7 @@ pub(super) async fn run(
     let falls_with = lease.on_down() == OnDown::Close;
     let _watched = falls_with.then(|| Watched::new(Standing::of(lease.server), &idle));
     let mut pair = Pair { client, server: &mut lease.connection.stream, is_over: false };
-    let (mut up, mut down) = (Way { held: early, ..Way::default() }, Way::default());
+    let (mut up, mut down) = (Way::default(), Way::default());
     let ending = poll_fn(|cx| {
         // The deadline is set anew with each byte; that the server has fallen stays.
         if falls_with && standing.has_fallen() {

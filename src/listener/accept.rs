@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::choose::choose;
@@ -15,10 +16,11 @@ use super::handshake::handshake;
 use super::introduction::introduce;
 use crate::http::{Accepted, h1, h2};
 use crate::l4;
+use crate::limits::SourceSeat;
 use crate::net::{Client, Stream, TICK, Tag, end_longest_idle};
 use crate::serve::{OpenConnection, Worker};
-use crate::snapshot::{ListenerId, Place, Serves};
-use crate::telemetry::{ListenerCells, PerThread};
+use crate::snapshot::{Listener, ListenerId, Place, Serves};
+use crate::telemetry::{LineBudget, ListenerCells, PerThread};
 
 /// The first pause after a failed accept; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -39,7 +41,11 @@ pub async fn accept(worker: Rc<Worker>, socket: TcpListener, id: Rc<Cell<Listene
         match socket.accept().await {
             Ok((stream, peer)) => {
                 pause = FIRST_PAUSE;
-                let place = place(&worker, id.get(), &mut patience).await;
+                let Some(seat) = greet(&worker, &stream, peer, id.get()) else { continue };
+                let mut place = place(&worker, id.get(), &mut patience).await;
+                if let Some(place) = &mut place {
+                    place.seat(seat);
+                }
                 begin(&worker, stream, peer, id.get(), place);
             }
             // The client has gone already; the next one waits.
@@ -64,6 +70,49 @@ pub async fn accept(worker: Rc<Worker>, socket: TcpListener, id: Rc<Cell<Listene
 
 fn is_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// Lets a client in as far as it is welcome, or resets its connection before anything of it is read. A peer
+/// that speaks for clients of its own is not judged here: they are, by their addresses.
+fn greet(worker: &Worker, socket: &TcpStream, peer: SocketAddr, id: ListenerId) -> Option<Option<SourceSeat>> {
+    let snapshot = worker.snapshot();
+    let listener = snapshot.listener(id)?;
+    if listener.is_spoken_for(peer.ip()) {
+        return Some(None);
+    }
+    let seat = welcome(worker, listener, socket, peer);
+    if seat.is_none() {
+        let cells = listener.cells(worker.local.thread);
+        cells.accepted.add(1);
+        cells.closed.add(1);
+    }
+    seat
+}
+
+/// A client's seat among those of its source, where there are such. None where it is not welcome: that is
+/// counted and told, and the connection is reset when it closes.
+fn welcome(worker: &Worker, listener: &Listener, socket: &TcpStream, client: SocketAddr) -> Option<Option<SourceSeat>> {
+    let now = now();
+    let unwelcome = match listener.welcome(now, client.ip()) {
+        Ok(seat) => return Some(seat),
+        Err(unwelcome) => unwelcome,
+    };
+    let reason = unwelcome.name();
+    listener.cells(worker.local.thread).unwelcome.count(reason);
+    if LINES.with(|lines| lines.take(now)) {
+        tracing::info!(listener = &*listener.name, %client, reason, "connection refused: {unwelcome}");
+    }
+    // Failing only means an ordinary close.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    None
+}
+
+thread_local! {
+    static LINES: LineBudget = const { LineBudget::new(10) };
+}
+
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// A place for one more connection. Where there is none, connections at rest are ended and the
@@ -124,6 +173,8 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
                     l4::serve(accepted).await;
                 });
             }
+            // It has no connections.
+            Serves::Udp(_) => {}
         }
         return;
     }
@@ -167,13 +218,18 @@ async fn open(
     socket: TcpStream,
     mut client: Client,
     id: ListenerId,
-    place: Place,
+    mut place: Place,
 ) -> Option<Opened> {
     let (stream, driver) = {
         let snapshot = worker.snapshot();
         let listener = snapshot.listener(id)?;
         if listener.proxy_protocol {
+            let proxy = client.peer;
             introduce(&worker, listener, &socket, &mut client).await?;
+            // A proxy that introduces nobody, to see whether we live, speaks for itself, and is trusted.
+            if client.peer != proxy && !listener.is_forwarded_by(client.peer.ip()) {
+                place.seat(welcome(&worker, listener, &socket, client.peer)?);
+            }
         }
         let is_passed_on = matches!(listener.serves, Serves::Tcp(_));
         let (stream, is_h2) = match &listener.tls {

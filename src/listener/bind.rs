@@ -1,61 +1,65 @@
 //! Binds the address of a listener, one socket for each data-plane thread.
 //!
-//! In go an address and a number of threads; out come as many listening sockets, among which the
-//! kernel spreads new connections (SO_REUSEPORT). What always holds: either all of them listen or
+//! In go an endpoint and a number of threads; out come as many sockets, among which the kernel spreads
+//! new connections, or datagrams by their client (SO_REUSEPORT). What always holds: either all of them listen or
 //! none does, and no other process listens on that address too. The data plane never calls this;
 //! it is handed what comes out.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::net::{Endpoint, Listening, Transport};
 
 /// Connections that may wait to be accepted on one socket; the kernel cuts it to `somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Binds `address` and listens, for `threads` threads (at least one). With port 0 the kernel
+/// Binds an endpoint and listens, for `threads` threads (at least one). With port 0 the kernel
 /// chooses one port for all of them. An address that this host does not have yet is bound all the
 /// same (IP_FREEBIND): a VIP comes and goes. `[::]` takes no IPv4 (IPV6_V6ONLY).
 ///
-/// The sockets do not block, and their connections have TCP_NODELAY. `ours` are the addresses that
-/// this process listens on: `0.0.0.0:80` may be bound while `10.0.0.1:80` is still among them.
+/// The sockets do not block, and their connections have TCP_NODELAY; those of datagrams tell which address
+/// each was sent to. `ours` are the endpoints that this process listens on: `0.0.0.0:80` may be bound
+/// while `10.0.0.1:80` is still among them.
 ///
 /// # Errors
 /// The address and the cause. An address on which this process listens already is in use too.
 pub fn bind(
-    address: SocketAddr,
+    endpoint: Endpoint,
     threads: usize,
-    ours: impl IntoIterator<Item = SocketAddr>,
-) -> Result<Vec<TcpListener>, BindFault> {
-    let beside_ours = ours.into_iter().any(|other| overlap(address, other));
-    bind_all(address, threads, beside_ours).map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+    ours: impl IntoIterator<Item = Endpoint>,
+) -> Result<Vec<Listening>, BindFault> {
+    let beside_ours = ours.into_iter().any(|other| overlap(endpoint, other));
+    bind_all(endpoint, threads, beside_ours).map_err(|source| BindFault { endpoint, cause: Cause::of(&source), source })
 }
 
-/// As many sockets more for an address that this process listens on already.
+/// As many sockets more for an endpoint that this process listens on already.
 ///
 /// # Errors
 /// [`BindFault`]
-pub fn join(address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindFault> {
-    let joined = (0..sockets).map(|_| {
-        let socket = bound(address, Sharing::Allowed)?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    });
-    joined.collect::<io::Result<_>>().map_err(|source| BindFault { address, cause: Cause::of(&source), source })
+pub fn join(endpoint: Endpoint, sockets: usize) -> Result<Vec<Listening>, BindFault> {
+    let joined = (0..sockets).map(|_| listening(endpoint.transport, bound(endpoint, Sharing::Allowed)?));
+    joined.collect::<io::Result<_>>().map_err(|source| BindFault { endpoint, cause: Cause::of(&source), source })
 }
 
 /// Whether one of two different addresses takes the other in.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+fn overlap(one: Endpoint, other: Endpoint) -> bool {
+    if one.transport != other.transport {
+        return false;
+    }
+    let (one, other) = (one.address, other.address);
     let takes_in = one.ip().is_unspecified() != other.ip().is_unspecified();
     one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && takes_in
 }
 
-/// An address cannot be listened on.
+/// An endpoint cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{address} cannot be listened on: {cause}")]
+#[error("{endpoint} cannot be listened on: {cause}")]
 pub struct BindFault {
-    /// The address.
-    pub address: SocketAddr,
+    /// The endpoint.
+    pub endpoint: Endpoint,
     /// Why, in words of this room.
     pub cause: Cause,
     /// What the system said.
@@ -95,25 +99,29 @@ impl Cause {
     }
 }
 
-fn bind_all(mut address: SocketAddr, threads: usize, beside_ours: bool) -> io::Result<Vec<TcpListener>> {
+fn bind_all(mut endpoint: Endpoint, threads: usize, beside_ours: bool) -> io::Result<Vec<Listening>> {
     // SO_REUSEPORT lets any process of this user join in without a word, and take its share of the
     // connections. A socket without it is refused where somebody listens; we ourselves, too, so
     // beside an address of our own there is no telling.
-    if address.port() != 0 && !beside_ours {
-        bound(address, Sharing::Refused)?;
+    if endpoint.address.port() != 0 && !beside_ours {
+        bound(endpoint, Sharing::Refused)?;
     }
     let mut sockets = Vec::new();
     for _ in 0..threads.max(1) {
-        let socket = bound(address, Sharing::Allowed)?;
+        let socket = bound(endpoint, Sharing::Allowed)?;
         if let Some(bound) = socket.local_addr()?.as_socket() {
-            address.set_port(bound.port());
+            endpoint.address.set_port(bound.port());
         }
         sockets.push(socket);
     }
-    for socket in &sockets {
+    sockets.into_iter().map(|socket| listening(endpoint.transport, socket)).collect()
+}
+
+fn listening(transport: Transport, socket: Socket) -> io::Result<Listening> {
+    if transport == Transport::Tcp {
         socket.listen(BACKLOG)?;
     }
-    Ok(sockets.into_iter().map(TcpListener::from).collect())
+    Ok(Listening::received(transport, socket.into()))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,14 +130,31 @@ enum Sharing {
     Refused,
 }
 
-fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn bound(Endpoint { transport, address }: Endpoint, sharing: Sharing) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = match transport {
+        Transport::Tcp => {
+            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+            // Connections of the last run in TIME_WAIT are no hindrance.
+            socket.set_reuse_address(true)?;
+            // Accepted connections inherit it.
+            socket.set_tcp_nodelay(true)?;
+            socket
+        }
+        Transport::Udp => {
+            let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+            // Which address of ours a datagram was sent to, and how many found no room in the queue.
+            if address.is_ipv4() {
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            } else {
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            }
+            setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+            socket
+        }
+    };
     socket.set_nonblocking(true)?;
-    // Connections of the last run in TIME_WAIT are no hindrance.
-    socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Allowed)?;
-    // Accepted connections inherit it.
-    socket.set_tcp_nodelay(true)?;
     match address {
         SocketAddr::V4(address) if *address.ip() != Ipv4Addr::UNSPECIFIED => socket.set_freebind_v4(true)?,
         SocketAddr::V4(_) => {}
@@ -147,7 +172,7 @@ fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
@@ -156,6 +181,25 @@ mod tests {
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    fn bind(
+        address: SocketAddr,
+        threads: usize,
+        ours: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Vec<TcpListener>, BindFault> {
+        let sockets = super::bind(Endpoint::tcp(address), threads, ours.into_iter().map(Endpoint::tcp))?;
+        Ok(sockets.into_iter().map(tcp).collect())
+    }
+
+    fn tcp(socket: Listening) -> TcpListener {
+        let Listening::Tcp(socket) = socket else { panic!("{socket:?}") };
+        socket
+    }
+
+    fn udp(socket: Listening) -> UdpSocket {
+        let Listening::Udp(socket) = socket else { panic!("{socket:?}") };
+        socket
     }
 
     #[test]
@@ -172,7 +216,7 @@ mod tests {
     fn an_address_may_get_more_sockets() {
         let mine = bind(address(ANY_PORT), 1, NONE).unwrap();
         let at = mine[0].local_addr().unwrap();
-        let more = join(at, 2).unwrap();
+        let more: Vec<_> = join(Endpoint::tcp(at), 2).unwrap().into_iter().map(tcp).collect();
         drop(mine);
         assert_eq!(more.iter().map(|socket| socket.local_addr().unwrap()).collect::<Vec<_>>(), [at; 2]);
         TcpStream::connect(at).unwrap();
@@ -254,6 +298,38 @@ mod tests {
         match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), 1, NONE) {
             Ok(v6) => assert_eq!(v6[0].local_addr().unwrap().port(), port),
             Err(fault) => assert_eq!(fault.cause, Cause::NoSuchAddress, "{fault}"),
+        }
+    }
+
+    #[test]
+    fn datagrams_of_one_client_come_to_one_of_the_sockets_and_a_port_is_had_alone() {
+        let sockets = super::bind(Endpoint::udp(address(ANY_PORT)), 2, []).unwrap();
+        let sockets: Vec<_> = sockets.into_iter().map(udp).collect();
+        let at = sockets[0].local_addr().unwrap();
+        assert_eq!(sockets[1].local_addr().unwrap(), at);
+        let fault = super::bind(Endpoint::udp(at), 2, []).unwrap_err();
+        assert_eq!(fault.cause, Cause::InUse);
+        assert_eq!(fault.to_string(), format!("{at} of udp cannot be listened on: a process listens there already"));
+
+        let client = UdpSocket::bind(ANY_PORT).unwrap();
+        for _ in 0..3 {
+            client.send_to(b"x", at).unwrap();
+        }
+        let mut counts: Vec<_> =
+            sockets.iter().map(|socket| (0..4).filter(|_| socket.recv(&mut [0; 8]).is_ok()).count()).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [0, 3]);
+        drop(sockets);
+        super::bind(Endpoint::udp(at), 2, []).unwrap();
+    }
+
+    #[test]
+    fn the_same_port_of_both_transports_is_two() {
+        let mine = bind(address(ANY_PORT), 1, NONE).unwrap();
+        let at = mine[0].local_addr().unwrap();
+        // Somebody else may have it of UDP, then nothing is shown.
+        if UdpSocket::bind(at).is_ok() {
+            super::bind(Endpoint::udp(at), 1, [Endpoint::tcp(at)]).unwrap();
         }
     }
 }

@@ -1,14 +1,12 @@
 //! The PROXY header with which a proxy before us introduces its client.
 
-use std::io;
 use std::time::Instant;
 
 use rustix::net::RecvFlags;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::codec::proxy::{self, Fault, Header, LONGEST};
-use crate::net::{Buffer, Client, Deadline};
+use crate::net::{Buffer, Client, Deadline, peek_until};
 use crate::serve::Worker;
 use crate::snapshot::Listener;
 use crate::telemetry::LineBudget;
@@ -74,35 +72,10 @@ pub(super) async fn introduce(
 
 /// Takes the header from the socket, and nothing of what comes behind it: that may be TLS.
 async fn read(socket: &TcpStream) -> Result<Header, Unknown> {
-    let mut start = Buffer::with_capacity(LONGEST);
-    let mut seen = 0;
-    loop {
-        let ready = socket.ready(Interest::READABLE).await.map_err(|_| Unknown::Closed)?;
-        let peeked = socket.try_io(Interest::READABLE, || {
-            let spare = start.spare();
-            let most = spare.len().min(LONGEST);
-            let (_, n) = rustix::net::recv(socket, &mut spare[..most], RecvFlags::PEEK)?;
-            // What was peeked at lies there still: only more of it is worth another look.
-            if n > 0 && n == seen { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
-        });
-        match peeked {
-            Ok(0) => return Err(Unknown::Closed),
-            Ok(n) => {
-                seen = n;
-                let Some(header) = proxy::parse(start.spare().get(..n).unwrap_or_default())? else { continue };
-                return take(socket, &mut start, header);
-            }
-            // It ended inside the header; nothing will come.
-            Err(_) if ready.is_read_closed() => return Err(Unknown::Closed),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(Unknown::Closed),
-        }
-    }
-}
-
-/// Reads what was peeked at and understood.
-fn take(socket: &TcpStream, into: &mut Buffer, header: Header) -> Result<Header, Unknown> {
-    let bytes = into.spare().get_mut(..header.length).ok_or(Unknown::Closed)?;
+    let peeked = peek_until(socket, LONGEST, |bytes| proxy::parse(bytes).transpose()).await;
+    let header = peeked.map_err(|_| Unknown::Closed)??;
+    let mut taken = Buffer::with_capacity(header.length);
+    let bytes = taken.spare().get_mut(..header.length).ok_or(Unknown::Closed)?;
     match rustix::net::recv(socket, bytes, RecvFlags::empty()) {
         Ok((_, n)) if n == header.length => Ok(header),
         _ => Err(Unknown::Closed),

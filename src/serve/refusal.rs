@@ -9,6 +9,7 @@ use crate::diagnostic::Causes;
 use crate::handler::error_page::ErrorPage;
 use crate::handler::{Body, Response, proxy, static_files};
 use crate::head::{Known, Method, ResponseHead};
+use crate::limits::Unwelcome;
 use crate::message::{Exchange, HeaderRules, MaxForwardsFault, TargetFault};
 use crate::snapshot::TooLarge;
 use crate::telemetry::LineBudget;
@@ -37,6 +38,9 @@ pub enum Refusal {
     /// It has been here before (RFC 9110 §7.6.3).
     #[error("request goes round in a loop")]
     Loop,
+    /// Whoever asks may not, or not so often.
+    #[error(transparent)]
+    Unwelcome(#[from] Unwelcome),
     /// No site on this listener has that host.
     #[error("no site has this host")]
     UnknownHost,
@@ -97,6 +101,7 @@ impl Refusal {
             Self::Target(fault) => fault.name(),
             Self::Hops(_) => "max_forwards",
             Self::Loop => "loop",
+            Self::Unwelcome(unwelcome) => unwelcome.name(),
             Self::UnknownHost => "unknown_host",
             Self::NoRoute => "no_route",
             Self::TooLarge(_) => "body_too_large",
@@ -115,6 +120,9 @@ impl Refusal {
             Self::HeadTimeout => 408,
             Self::Target(_) | Self::Hops(_) => 400,
             Self::UnknownHost | Self::NoRoute => 404,
+            // RFC 6585 §4
+            Self::Unwelcome(Unwelcome::RequestRate { .. }) => 429,
+            Self::Unwelcome(_) => 403,
             Self::TooLarge(_) => 413,
             // RFC 5842 §7.2
             Self::Loop => 508,
@@ -134,6 +142,7 @@ impl Refusal {
             | Self::Target(_)
             | Self::Hops(_)
             | Self::Loop
+            | Self::Unwelcome(_)
             | Self::UnknownHost
             | Self::NoRoute
             | Self::TooLarge(_) => Fault::Client,
@@ -178,6 +187,11 @@ impl Refusal {
         if head.status == 503 {
             // RFC 9110 §10.2.3. A server that is down is found up within a few checks.
             head.fields.push_known(Known::RetryAfter, b"Retry-After", b"5");
+        }
+        if let Self::Unwelcome(Unwelcome::RequestRate { wait }) = self {
+            // Whole seconds: no client is to come back too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            head.fields.push_known(Known::RetryAfter, b"Retry-After", seconds.to_string().as_bytes());
         }
         if head.status == 405 {
             head.fields.push("Allow", Method::SERVED);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::certificates::Certificates;
+use super::lasting::Numbered;
 use super::upstreams::{Upstreams, upstream};
-use super::{Capacity, Lasting, Listener, Names, Route, ServerField, Serves, Site, Snapshot, Tcp, Via};
+use super::{Capacity, Lasting, Listener, Names, Route, ServerField, Serves, Site, Snapshot, Tcp, Udp, Via};
 use crate::codec::h1::HeadLimits;
 use crate::config::{self, Action, Config, HostPattern, Matcher, Mode, VrrpVersion};
 use crate::diagnostic::{Causes, Diagnostic, Faults, Severity, Spanned};
@@ -16,6 +17,7 @@ use crate::handler::redirect::Redirect;
 use crate::handler::rewrite::{PathTemplate, Rewrite};
 use crate::handler::{Handler, static_files};
 use crate::head::FieldLine;
+use crate::limits::{Networks, Rate, SourceLimits};
 use crate::message::HeaderRules;
 use crate::reading::Reading;
 use crate::router::{Router, SiteRoutes};
@@ -103,10 +105,15 @@ struct CompiledSite {
 /// Files for listening, names, logs, pages and certificates.
 const RESERVED_FILES: u32 = 256;
 
+/// Flows of all udp listeners have at most one file in so many.
+const FILES_PER_FLOW: usize = 4;
+
 impl Compiler<'_> {
     /// How many connections all listeners may have.
     fn connection_limit(&self) -> u32 {
-        let files = self.lasting.files;
+        let udp = self.config.listeners.iter().filter(|listener| listener.mode.value == Mode::Udp);
+        let flows: usize = udp.map(|listener| self.flows(listener)).sum();
+        let files = self.lasting.files - u32::try_from(flows).unwrap_or(0).min(self.lasting.files);
         match self.config.process.connections {
             0 => ((files - RESERVED_FILES.min(files / 2)) / 2).max(1),
             limit => limit,
@@ -131,7 +138,7 @@ impl Compiler<'_> {
         previous: Option<&Snapshot>,
     ) -> Option<Listener> {
         let name: Arc<str> = written.name.value.as_str().into();
-        let (id, connections) = self.lasting.listener(&name, written.mode.value);
+        let Numbered { id, connections, sources } = self.lasting.listener(&name, written.mode.value);
         let serves = self.serves(written, upstreams)?;
         let tls = match &written.tls {
             None => None,
@@ -153,6 +160,9 @@ impl Compiler<'_> {
             id,
             binds: written.bind.iter().map(|bind| bind.value).collect(),
             serves,
+            access: networks(&written.access),
+            source_limits: source_limits(&written.limits.source),
+            sources,
             protocols: written.protocols.value,
             tls,
             proxy_protocol: written.proxy_protocol,
@@ -210,11 +220,21 @@ impl Compiler<'_> {
                 }))
             }
             Mode::Udp => {
-                let message = "`mode = \"udp\"` is not available in this version";
-                self.faults.push(Diagnostic::error(written.mode.span, message));
-                None
+                let flows = self.flows(written);
+                let sockets = written.bind.len().max(1) * self.lasting.threads.max(1);
+                let (flows_of_socket, idle) = (flows.div_ceil(sockets), written.timeouts.idle);
+                let upstream = written.upstream.as_ref().and_then(named)?;
+                Some(Serves::Udp(Udp { upstream, flows, flows_of_socket, idle }))
             }
         }
+    }
+
+    /// How many flows of a udp listener there may be at once. Each has a file: who sends datagrams must not
+    /// take those away from connections, whoever it says it is.
+    fn flows(&self, written: &config::Listener) -> usize {
+        let listeners = self.config.listeners.iter().filter(|listener| listener.mode.value == Mode::Udp).count();
+        let most = usize::try_from(self.lasting.files).unwrap_or(usize::MAX) / FILES_PER_FLOW / listeners.max(1);
+        written.limits.flows.min(most).max(1)
     }
 
     fn sites_of(&self, written: &config::Listener, sites: &[CompiledSite]) -> (Vec<SiteRoutes>, Vec<Site>) {
@@ -251,6 +271,7 @@ impl Compiler<'_> {
             routes.push(Route {
                 handler,
                 body_limit: route.limits.body.unwrap_or(u64::MAX),
+                access: networks(&route.access),
                 request_rules: self.rules(&route.request_headers, route),
                 response_rules: self.rules(&route.response_headers, route),
             });
@@ -337,6 +358,22 @@ fn root_fault(fault: &static_files::OpenFault, span: crate::diagnostic::Span) ->
             ))
         }
         _ => diagnostic,
+    }
+}
+
+fn networks(written: &config::Access) -> Networks {
+    Networks::new(&written.allow, &written.deny)
+}
+
+fn source_limits(written: &config::SourceLimits) -> SourceLimits {
+    let rate = |rate: config::SourceRate| Rate::new(rate.count, rate.period, rate.burst.unwrap_or(rate.count));
+    SourceLimits {
+        connections: written.connections,
+        connection_rate: written.connection_rate.map(rate),
+        request_rate: written.request_rate.map(rate),
+        prefix_v4: written.prefix,
+        prefix_v6: written.prefix_v6,
+        sources: written.remembered,
     }
 }
 

@@ -8,6 +8,7 @@ use crossbeam_utils::CachePadded;
 
 use super::{ListenerId, Snapshot};
 use crate::config::Mode;
+use crate::limits::Sources;
 use crate::telemetry;
 use crate::tls::{Known, Tickets};
 use crate::upstream;
@@ -35,9 +36,10 @@ pub struct Lasting {
 }
 
 #[derive(Clone, Debug)]
-struct Numbered {
-    id: ListenerId,
-    connections: Arc<CachePadded<AtomicU32>>,
+pub(super) struct Numbered {
+    pub(super) id: ListenerId,
+    pub(super) connections: Arc<CachePadded<AtomicU32>>,
+    pub(super) sources: Arc<Sources>,
 }
 
 impl Lasting {
@@ -57,16 +59,13 @@ impl Lasting {
         }
     }
 
-    /// The number of the listener with this name, and the count of its connections. Where a name gets
+    /// The number of the listener with this name, and what is known of its connections. Where a name gets
     /// another mode it is another listener: what was begun in one cannot go on in the other.
-    pub(super) fn listener(&self, name: &Arc<str>, mode: Mode) -> (ListenerId, Arc<CachePadded<AtomicU32>>) {
+    pub(super) fn listener(&self, name: &Arc<str>, mode: Mode) -> Numbered {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let next = ListenerId(u32::try_from(listeners.len()).unwrap_or(u32::MAX));
-        let Numbered { id, connections } = listeners
-            .entry((Arc::clone(name), mode))
-            .or_insert_with(|| Numbered { id: next, connections: Arc::default() })
-            .clone();
-        (id, connections)
+        let new = || Numbered { id: next, connections: Arc::default(), sources: Arc::default() };
+        listeners.entry((Arc::clone(name), mode)).or_insert_with(new).clone()
     }
 
     /// Forgets what `running` does not use. To be called after each reload, taken or refused.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
@@ -13,8 +14,9 @@ pub use crate::config::ListenerTimeouts;
 use crate::config::{Mode, Protocols};
 use crate::handler::rewrite::Rewrite;
 use crate::head::{Field, FieldLine, Version};
+use crate::limits::{Networks, SourceLimits, SourceSeat, Sources, Unwelcome};
 use crate::message::RequestTarget;
-use crate::net::Pace;
+use crate::net::{Pace, Transport};
 use crate::router::{Found, Hosts, Router};
 use crate::telemetry::{ListenerCells, PerThread, ThreadId};
 use crate::upstream::Upstream;
@@ -34,6 +36,12 @@ pub struct Listener {
     pub binds: Vec<SocketAddr>,
     /// What is served there.
     pub serves: Serves,
+    /// Who is let in.
+    pub access: Networks,
+    /// What one source may do.
+    pub source_limits: SourceLimits,
+    /// What sources have open and have asked: the limits on them are shared by their meaning.
+    pub sources: Arc<Sources>,
     /// The protocols that are spoken.
     pub protocols: Protocols,
     /// TLS; `None`: plain.
@@ -89,6 +97,8 @@ pub enum Serves {
     Http,
     /// Connections, each passed on to a server.
     Tcp(Tcp),
+    /// Datagrams, each flow of them passed on to a server.
+    Udp(Udp),
 }
 
 impl Serves {
@@ -98,6 +108,7 @@ impl Serves {
         match self {
             Self::Http => Mode::Http.as_str(),
             Self::Tcp(_) => Mode::Tcp.as_str(),
+            Self::Udp(_) => Mode::Udp.as_str(),
         }
     }
 }
@@ -131,6 +142,19 @@ impl Names {
     pub fn find(&self, host: Option<&str>) -> Option<&Arc<Upstream>> {
         self.upstreams.get(self.hosts.find(host.unwrap_or_default().as_bytes())?)
     }
+}
+
+/// How datagrams are passed on.
+#[derive(Debug)]
+pub struct Udp {
+    /// To whose servers.
+    pub upstream: Arc<Upstream>,
+    /// Flows at once, of the whole listener.
+    pub flows: usize,
+    /// Flows at once by one socket: its part of them.
+    pub flows_of_socket: usize,
+    /// A flow ends after so long a silence of both sides.
+    pub idle: Duration,
 }
 
 /// What becomes of the `Server` field of answers.
@@ -184,6 +208,15 @@ pub struct Place {
     listener: Counted,
     #[expect(dead_code, reason = "counts down when dropped")]
     process: Counted,
+    /// Its part of what its source may have; most listeners have no such limit.
+    source: Option<Box<SourceSeat>>,
+}
+
+impl Place {
+    /// The connection counts for this source too, and for no other any more.
+    pub fn seat(&mut self, source: Option<SourceSeat>) {
+        self.source = source.map(Box::new);
+    }
 }
 
 #[derive(Debug)]
@@ -210,6 +243,15 @@ impl Listener {
         self.cells.of(thread)
     }
 
+    /// What carries its clients' bytes.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self.serves {
+            Serves::Http | Serves::Tcp(_) => Transport::Tcp,
+            Serves::Udp(_) => Transport::Udp,
+        }
+    }
+
     /// Whether this peer's word about the client is believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
@@ -222,7 +264,47 @@ impl Listener {
     pub fn admit(&self) -> Option<Place> {
         let listener = Counted::within(&self.connections, self.connection_limit)?;
         let process = Counted::within(&self.process_connections, self.process_limit)?;
-        Some(Place { listener, process })
+        Some(Place { listener, process, source: None })
+    }
+
+    /// Lets a connection, or a flow, of this address in: by `access`, and as far as its source may have one
+    /// more. The address is the client's own: that of the socket's other end, or where a trusted proxy speaks
+    /// for its clients what the proxy says.
+    ///
+    /// # Errors
+    /// [`Unwelcome`]; the client is to be told nothing.
+    pub fn welcome(&self, now: Instant, address: IpAddr) -> Result<Option<SourceSeat>, Unwelcome> {
+        if self.access.let_in(address) {
+            self.sources.enter(now, address, &self.source_limits)
+        } else {
+            Err(Unwelcome::Denied)
+        }
+    }
+
+    /// Lets a request of this address have an answer. That its connection was let in is not enough: `access`
+    /// may be another one since.
+    ///
+    /// # Errors
+    /// [`Unwelcome`]
+    pub fn welcome_request(&self, now: Instant, address: IpAddr) -> Result<(), Unwelcome> {
+        if self.access.let_in(address) {
+            self.sources.ask(now, address, &self.source_limits)
+        } else {
+            Err(Unwelcome::Denied)
+        }
+    }
+
+    /// Whether a peer tells for which client it speaks, so that the client is judged and not the peer: by a PROXY
+    /// header, or by X-Forwarded-For in each request.
+    #[must_use]
+    pub fn is_spoken_for(&self, peer: IpAddr) -> bool {
+        self.proxy_protocol || self.is_forwarded_by(peer)
+    }
+
+    /// Whether what this peer says of its clients in each request is believed.
+    #[must_use]
+    pub fn is_forwarded_by(&self, peer: IpAddr) -> bool {
+        matches!(self.serves, Serves::Http) && self.trusts(peer)
     }
 
     /// Whether it is the process that has no place left, and not this listener alone.

@@ -17,16 +17,16 @@ pub use capacity::Capacity;
 pub use certificates::Secure;
 pub use compile::compile;
 pub use lasting::Lasting;
-pub use listener::{Listener, ListenerId, ListenerTimeouts, Names, Place, ServerField, Serves, Tcp, Via};
+pub use listener::{Listener, ListenerId, ListenerTimeouts, Names, Place, ServerField, Serves, Tcp, Udp, Via};
 pub use site::{Route, Site, TooLarge};
 pub use upstreams::names_of;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::handler::error_page::ErrorPages;
+use crate::net::Endpoint;
 use crate::upstream::Upstream;
 
 /// Everything that serving needs to know.
@@ -54,9 +54,13 @@ impl Snapshot {
         self.listeners.get(at)
     }
 
-    /// Every address that is listened on, with the number of its listener.
+    /// Every endpoint that is listened on, with the number of its listener.
     #[must_use]
-    pub fn binds(&self) -> BTreeSet<(SocketAddr, ListenerId)> {
-        self.listeners.iter().flat_map(|listener| listener.binds.iter().map(|bind| (*bind, listener.id))).collect()
+    pub fn endpoints(&self) -> BTreeSet<(Endpoint, ListenerId)> {
+        let endpoints = |listener: &Listener| {
+            let (transport, id) = (listener.transport(), listener.id);
+            listener.binds.iter().map(|bind| (Endpoint { transport, address: *bind }, id)).collect::<Vec<_>>()
+        };
+        self.listeners.iter().flat_map(endpoints).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! A site and its routes as they run.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::handler::error_page::ErrorPages;
+use crate::limits::{Networks, Unwelcome};
 use crate::message::{HeaderRules, RequestBody};
 use crate::telemetry::{PerThread, SiteCells};
 
@@ -27,6 +29,8 @@ pub struct Route {
     pub handler: Handler,
     /// Bytes of a request body, where that is narrower than the listener's.
     pub body_limit: u64,
+    /// Who is answered.
+    pub access: Networks,
     /// What is done to the fields that go to the upstream.
     pub request_rules: HeaderRules,
     /// What is done to the fields that go to the client.
@@ -44,6 +48,14 @@ pub struct TooLarge {
 }
 
 impl Route {
+    /// Lets a client of this address have an answer.
+    ///
+    /// # Errors
+    /// [`Unwelcome::Denied`]
+    pub fn welcome(&self, address: IpAddr) -> Result<(), Unwelcome> {
+        if self.access.let_in(address) { Ok(()) } else { Err(Unwelcome::Denied) }
+    }
+
     /// Lets the body in as far as the route allows.
     ///
     /// # Errors

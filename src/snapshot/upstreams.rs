@@ -143,6 +143,7 @@ fn check(
             config: Arc::clone(outbound.tls.config()),
             server_name: outbound.tls.configured_name().cloned(),
         }),
+        port: health.port,
         proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
     }

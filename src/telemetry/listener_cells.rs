@@ -1,6 +1,6 @@
 //! What one data-plane thread counts for one listener.
 
-use super::{Counter, Histogram, NamedCounters};
+use super::{Counter, Histogram, NamedCounters, UdpCells};
 
 /// The counts of one listener on one thread.
 #[derive(Debug)]
@@ -11,6 +11,10 @@ pub struct ListenerCells {
     pub closed: Counter,
     /// Connections closed at once because the listener or the process had as many as it may.
     pub refused: Counter,
+    /// Connections, flows and requests refused for whom they come from, by the key that says so.
+    pub unwelcome: NamedCounters,
+    /// What a udp listener counts.
+    pub udp: UdpCells,
     /// Connections at rest that were ended to make room for others.
     pub displaced: Counter,
     /// Exchanges answered 503 because there was too much to do, by the reason.
@@ -65,6 +69,10 @@ impl ListenerCells {
         "protocol",
         "other",
     ];
+
+    /// The reasons to turn somebody away that stand on the page from the start.
+    pub const UNWELCOME: [&'static str; 4] =
+        ["access", "source_connections", "source_connection_rate", "source_request_rate"];
 
     /// The kinds of HTTP/2 floods that stand on the page from the start: frames by kind, and what
     /// the `h2` crate sees itself (`streams`: resets, small DATA, heads without end).
@@ -125,6 +133,8 @@ impl Default for ListenerCells {
             accepted: Counter::default(),
             closed: Counter::default(),
             refused: Counter::default(),
+            unwelcome: NamedCounters::of(&Self::UNWELCOME),
+            udp: UdpCells::default(),
             displaced: Counter::default(),
             shed: NamedCounters::of(&["too_many_exchanges", "lag"]),
             accept_failures: Counter::default(),

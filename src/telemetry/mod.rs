@@ -19,6 +19,7 @@ mod per_thread;
 mod registry;
 mod site_cells;
 mod stamp;
+mod udp_cells;
 
 pub use access_format::Format;
 pub use access_log::{AccessLog, LineCounts, OpenFault, Opened, ThreadLog, open_file};
@@ -33,3 +34,4 @@ pub use per_thread::{PerThread, ThreadId};
 pub use registry::{Registry, SiteKey};
 pub use site_cells::{Outcome, SiteCells};
 pub use stamp::{Stamp, rfc3339};
+pub use udp_cells::UdpCells;

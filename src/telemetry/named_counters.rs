@@ -41,6 +41,11 @@ impl NamedCounters {
         self.slot(name).add(1);
     }
 
+    /// Counts `n` under this name.
+    pub fn count_many(&self, name: &'static str, n: u64) {
+        self.slot(name).add(n);
+    }
+
     fn slot(&self, name: &'static str) -> &Counter {
         let found = self.slots.iter().find(|slot| *slot.name.get_or_init(|| name) == name);
         found.map_or(&self.others, |slot| &slot.count)

@@ -72,6 +72,9 @@ table! {
     CONNECTIONS_OPEN: Gauge "haechi_connections_open" ["listener"] "Connections of clients that are open now.";
     CONNECTIONS_LIMIT: Gauge "haechi_connections_limit" ["listener"] "How many connections the listener may have open.";
     CONNECTIONS_REFUSED: Counter "haechi_connections_refused_total" ["listener"] "Connections closed at once because the limit was reached.";
+    SOURCES_REFUSED: Counter "haechi_sources_refused_total" ["listener", "reason"] "Connections, flows and requests refused for the address that they come from, by the key that says so.";
+    SOURCES_KNOWN: Gauge "haechi_sources_known" ["listener"] "Addresses that are remembered because of a limit on sources.";
+    SOURCES_FORGOTTEN: Counter "haechi_sources_forgotten_total" ["listener"] "Addresses that were forgotten, or not remembered, before their time, because limits.sources was reached.";
     CONNECTIONS_DISPLACED: Counter "haechi_connections_displaced_total" ["listener"] "Connections at rest that were ended because the limit was reached.";
     PROCESS_CONNECTIONS_LIMIT: Gauge "haechi_process_connections_limit" [] "How many connections all listeners may have open together.";
     EXCHANGES_SHED: Counter "haechi_exchanges_shed_total" ["listener", "reason"] "Exchanges answered 503 because there was too much to do, by reason.";
@@ -84,6 +87,14 @@ table! {
     TIMEOUTS: Counter "haechi_client_timeouts_total" ["listener", "phase"] "Connections of clients that ran out of time, by phase.";
     CLIENT_BYTES_IN: Counter "haechi_client_received_bytes_total" ["listener"] "Bytes received from clients, TLS taken off.";
     CLIENT_BYTES_OUT: Counter "haechi_client_sent_bytes_total" ["listener"] "Bytes sent to clients, before TLS.";
+    UDP_FLOWS: Counter "haechi_udp_flows_total" ["listener"] "Flows of datagrams that began.";
+    UDP_FLOWS_OPEN: Gauge "haechi_udp_flows_open" ["listener"] "Flows that there are now.";
+    UDP_FLOWS_LIMIT: Gauge "haechi_udp_flows_limit" ["listener"] "How many flows there may be.";
+    UDP_FLOWS_ENDED: Counter "haechi_udp_flows_ended_total" ["listener", "reason"] "Flows that ended, by reason.";
+    UDP_FLOWS_MOVED: Counter "haechi_udp_flows_moved_total" ["listener"] "Flows that went on to another server, because theirs was down, refused or gone.";
+    UDP_DATAGRAMS_IN: Counter "haechi_udp_received_datagrams_total" ["listener"] "Datagrams received from clients.";
+    UDP_DATAGRAMS_OUT: Counter "haechi_udp_sent_datagrams_total" ["listener"] "Datagrams sent to clients.";
+    UDP_DROPPED: Counter "haechi_udp_dropped_datagrams_total" ["listener", "reason"] "Datagrams, of either side, that were not passed on, by reason.";
     H2_CONNECTIONS: Counter "haechi_http2_connections_total" ["listener"] "Connections that spoke HTTP/2.";
     H2_STREAMS: Counter "haechi_http2_streams_total" ["listener"] "HTTP/2 streams that clients opened.";
     H2_RESETS: Counter "haechi_http2_stream_resets_total" ["listener"] "HTTP/2 streams that clients reset.";

@@ -21,6 +21,7 @@ pub use news::News;
 pub use pool::{Connection, Pools};
 pub use registry::Registry;
 pub use server::{Failures, Health, LastProbe, Server, ServerCells, ServerState, Verdict};
+pub use session::Session;
 
 use crate::codec::proxy::Version as ProxyVersion;
 use crate::telemetry::ThreadId;
@@ -40,6 +41,7 @@ mod news;
 mod pool;
 mod registry;
 mod server;
+mod session;
 
 /// A named group of servers that do the same work.
 #[derive(Debug)]

@@ -47,6 +47,8 @@ fn status() -> Status {
             name: "https".into(),
             bind: vec!["0.0.0.0:443".into()],
             connections_limit: 20_000,
+            flows: None,
+            sources: None,
         }],
         upstreams: vec![UpstreamStatus {
             held: 0,

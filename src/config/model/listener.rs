@@ -1,6 +1,7 @@
 //! `[listener.NAME]`
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 
 use super::HostPattern;
 use crate::diagnostic::Spanned;
+use crate::net::{Endpoint, Transport};
 
 /// `[listener.NAME]`: addresses on which clients are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,50 @@ pub struct Listener {
     pub request_id: Option<Spanned<String>>,
     /// What requests to an upstream say in Via.
     pub via: Via,
+    /// Who is let in.
+    pub access: Access,
+}
+
+impl Listener {
+    /// What carries its clients' bytes.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self.mode.value {
+            Mode::Http | Mode::Tcp => Transport::Tcp,
+            Mode::Udp => Transport::Udp,
+        }
+    }
+
+    /// What it listens on.
+    pub fn endpoints(&self) -> impl Iterator<Item = Spanned<Endpoint>> {
+        let transport = self.transport();
+        self.bind.iter().map(move |bind| Spanned::new(Endpoint { transport, address: bind.value }, bind.span))
+    }
+
+    /// The addresses that take connections.
+    pub fn tcp_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints().map(|endpoint| endpoint.value).filter(|e| e.transport == Transport::Tcp).map(|e| e.address)
+    }
+}
+
+/// `access = { allow = [..], deny = [..] }`: who is let in, by address. The most specific network decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Networks that are let in; where there are any, nobody else is.
+    pub allow: Vec<IpNet>,
+    /// Networks that are not.
+    pub deny: Vec<IpNet>,
+}
+
+/// So many in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceRate {
+    /// How many.
+    pub count: NonZeroU32,
+    /// In which time.
+    pub period: Duration,
+    /// How many at once after a pause; `None`: `count`.
+    pub burst: Option<NonZeroU32>,
 }
 
 /// What a listener serves.
@@ -162,6 +208,27 @@ pub struct ListenerLimits {
     pub send_rate: u64,
     /// TLS handshakes under way at once on a thread.
     pub handshakes: usize,
+    /// Flows of a udp listener at once.
+    pub flows: usize,
+    /// What one source may do.
+    pub source: SourceLimits,
+}
+
+/// `listener.NAME.limits.source_*`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceLimits {
+    /// Connections, or flows, open at once; `None`: any number.
+    pub connections: Option<u32>,
+    /// New connections, or flows; `None`: any number.
+    pub connection_rate: Option<SourceRate>,
+    /// Requests; `None`: any number.
+    pub request_rate: Option<SourceRate>,
+    /// Leading bits of an IPv4 address that make a source.
+    pub prefix: u8,
+    /// Leading bits of an IPv6 address that make a source.
+    pub prefix_v6: u8,
+    /// Sources that are remembered.
+    pub remembered: usize,
 }
 
 /// What becomes of the `Server` field of answers.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Access;
 use crate::diagnostic::{Span, Spanned};
 
 /// `[[site]]`
@@ -52,6 +53,8 @@ pub struct Route {
     pub action: Action,
     /// Limits narrower than the listener's.
     pub limits: RouteLimits,
+    /// Who is answered.
+    pub access: Access,
     /// What is done to the fields that go to the upstream.
     pub request_headers: HeaderRules,
     /// What is done to the fields that go to the client.

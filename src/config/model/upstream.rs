@@ -155,6 +155,8 @@ pub struct UpstreamTimeouts {
 pub struct Health {
     /// What is asked.
     pub kind: HealthKind,
+    /// The port that is asked; `None`: the server's own.
+    pub port: Option<u16>,
     /// The `Host` of the request; `None`: the server's address.
     pub host: Option<String>,
     /// The statuses that mean healthy.

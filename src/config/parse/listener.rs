@@ -1,12 +1,13 @@
 //! `[listener.NAME]`
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use crate::config::model::{
-    CertificatePair, ClientAuth, HostPattern, Listener, ListenerLimits, ListenerTimeouts, Mode, Protocols,
-    ServerHeader, Tls, TlsVersion, Via,
+    Access, CertificatePair, ClientAuth, HostPattern, Listener, ListenerLimits, ListenerTimeouts, Mode, Protocols,
+    ServerHeader, SourceLimits, SourceRate, Tls, TlsVersion, Via,
 };
 use crate::config::node::{Leaf, Node};
 use crate::config::value;
@@ -35,6 +36,7 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
         server_header: server_header(node),
         request_id: request_id(node),
         via: via(node),
+        access: access(node),
         mode,
     }
 }
@@ -42,7 +44,13 @@ pub(super) fn listener(name: &Spanned<String>, node: &Node<'_>) -> Listener {
 /// Keys of HTTP alone, of the listener, its timeouts and its limits.
 const HTTP_KEYS: &[&str] = &["redirect_to_https", "protocols", "server_header", "request_id", "via"];
 const HTTP_TIMEOUTS: &[&str] = &["head", "body", "send", "tunnel"];
-const HTTP_LIMITS: &[&str] = &["head", "headers", "uri", "body", "streams", "control_frames", "body_rate", "send_rate"];
+const HTTP_LIMITS: &[&str] =
+    &["head", "headers", "uri", "body", "streams", "control_frames", "body_rate", "send_rate", "source_request_rate"];
+/// Keys of connections, and of datagrams.
+const TCP_KEYS: &[&str] = &["tls", "proxy_protocol", "trusted_proxies"];
+const TCP_TIMEOUTS: &[&str] = &["handshake", "total"];
+const TCP_LIMITS: &[&str] = &["connections", "handshakes"];
+const UDP_LIMITS: &[&str] = &["flows"];
 
 /// Notes keys that say nothing in this mode, and what it needs and has not.
 fn belongs(node: &Node<'_>, mode: Mode) {
@@ -54,6 +62,13 @@ fn belongs(node: &Node<'_>, mode: Mode) {
         }
     };
     let below = |table: &str| node.table_or_default(table);
+    if mode == Mode::Udp {
+        foreign(node, TCP_KEYS);
+        foreign(&below("timeouts"), TCP_TIMEOUTS);
+        foreign(&below("limits"), TCP_LIMITS);
+    } else {
+        foreign(&below("limits"), UDP_LIMITS);
+    }
     if mode == Mode::Http {
         foreign(&below("timeouts"), &["total"]);
         if let Some(leaf) = node.written("upstream") {
@@ -168,7 +183,8 @@ pub(super) fn certificate(node: &Node<'_>) -> Option<Spanned<CertificatePair>> {
 fn timeouts(node: &Node<'_>, mode: Mode) -> ListenerTimeouts {
     let written = |key| node.optional_duration(key).map(|duration| duration.value);
     let rest = match mode {
-        Mode::Http | Mode::Udp => Duration::from_secs(60),
+        Mode::Http => Duration::from_secs(60),
+        Mode::Udp => Duration::from_secs(30),
         Mode::Tcp => Duration::from_secs(3600),
     };
     ListenerTimeouts {
@@ -194,6 +210,8 @@ fn limits(node: &Node<'_>) -> ListenerLimits {
         body_rate: node.number("body_rate"),
         send_rate: node.number("send_rate"),
         handshakes: node.number("handshakes"),
+        flows: node.number("flows"),
+        source: source_limits(node),
     };
     if limits.uri >= limits.head {
         let (uri, head) = (limits.uri, limits.head);
@@ -204,6 +222,38 @@ fn limits(node: &Node<'_>) -> ListenerLimits {
         );
     }
     limits
+}
+
+/// `access = { allow = [..], deny = [..] }`, where it is written.
+pub(super) fn access(node: &Node<'_>) -> Access {
+    let Some(node) = node.table("access") else { return Access::default() };
+    let networks = |key| unspanned(node.list(key, |leaf| leaf.parsed(value::network)));
+    Access { allow: networks("allow"), deny: networks("deny") }
+}
+
+fn source_limits(node: &Node<'_>) -> SourceLimits {
+    SourceLimits {
+        connections: node.optional_number("source_connections"),
+        connection_rate: rate(node, "source_connection_rate"),
+        request_rate: rate(node, "source_request_rate"),
+        prefix: node.number("source_prefix"),
+        prefix_v6: node.number("source_prefix_v6"),
+        remembered: node.number("sources"),
+    }
+}
+
+/// `"20/s"` or `{ rate = "20/s", burst = 50 }`
+fn rate(node: &Node<'_>, key: &'static str) -> Option<SourceRate> {
+    let read = node.read(key, |leaf| match leaf.value {
+        DeValue::Table(_) => {
+            let table = leaf.as_either(1).table(format!("{}.{key}", node.name))?;
+            let burst = table.optional_number("burst").and_then(NonZeroU32::new);
+            let (count, period) = table.parsed("rate", value::rate)?.value;
+            Some(SourceRate { count, period, burst })
+        }
+        _ => leaf.as_either(0).parsed(value::rate).map(|(count, period)| SourceRate { count, period, burst: None }),
+    });
+    read.map(|rate| rate.value)
 }
 
 fn server_header(node: &Node<'_>) -> ServerHeader {

@@ -28,6 +28,7 @@ fn route(node: &Node<'_>) -> Option<Route> {
     let route = Route {
         span: node.span,
         limits: RouteLimits { body: node.table_or_default("limits").optional_number("body") },
+        access: super::listener::access(node),
         request_headers: header_rules(&node.table_or_default("request_headers"), is_proxy),
         response_headers: header_rules(&node.table_or_default("response_headers"), false),
         matcher: matcher?,

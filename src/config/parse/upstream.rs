@@ -165,6 +165,7 @@ fn health(node: &Node<'_>) -> Option<Health> {
         timeout: node.duration("timeout"),
         rise: node.number("rise"),
         fall: node.number("fall"),
+        port: node.optional_number("port"),
         kind: kind?,
     })
 }

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,16 @@ pub struct Check {
     pub proxy_header: Option<proxy::Version>,
     /// How often, and how many answers make a verdict.
     pub pace: Pace,
+    /// The port that is asked; `None`: the server's own.
+    pub port: Option<u16>,
+}
+
+impl Check {
+    /// Where a server at this address is asked.
+    #[must_use]
+    pub fn address(&self, server: SocketAddr) -> SocketAddr {
+        SocketAddr::new(server.ip(), self.port.unwrap_or(server.port()))
+    }
 }
 
 /// What a probe asks a server.

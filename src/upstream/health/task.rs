@@ -145,7 +145,7 @@ async fn run(state: Arc<ServerState>, mut targets: watch::Receiver<Target>, slot
 async fn probe_in_turn(target: &Target, slots: &Semaphore) -> Result<Duration, Reason> {
     // The semaphore is never closed; without a permit the probe runs all the same.
     let _slot = slots.acquire().await.ok();
-    probe(&target.check, target.address, &target.written).await
+    probe(&target.check, target.check.address(target.address), &target.written).await
 }
 
 fn note(state: &ServerState, result: Result<Duration, Reason>) -> Input {

@@ -89,7 +89,7 @@ fn http_check(body: Option<&str>) -> Check {
         body: body.map(Into::into),
     };
     let pace = Pace { timeout: Duration::from_secs(10), ..Pace::default() };
-    Check { question: Question::Http(question), tls: None, proxy_header: None, pace }
+    Check { question: Question::Http(question), tls: None, proxy_header: None, pace, port: None }
 }
 
 fn tcp_check() -> Check {

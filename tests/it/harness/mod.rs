@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod datagrams;
 pub mod eventually;
 pub mod frames;
 pub mod h2;
