@@ -114,6 +114,15 @@ impl<'n> Host<'n> {
         assert_eq!(said.code, 0, "{}", said.err);
     }
 
+    /// From here on the other one waits for as long as a busy machine may take to begin another program.
+    fn speaks_slowly_to(&self, other: &Self) {
+        self.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
+        eventually("the other host goes by it", || {
+            let heard = &other.status()["vrrp"]["instances"][0]["peer"]["advert_interval_ms"];
+            (heard == 1000).then_some(())
+        });
+    }
+
     /// The page of metrics.
     fn page(&self) -> String {
         self.at.enter(|| {
@@ -341,12 +350,7 @@ fn an_active_host_goes_on_through_an_upgrade_before_it_reads_its_config() {
     first.becomes("active", "silence");
     let second = Host::start(two, "two", "priority = 100");
     second.becomes("backup", "fit");
-    // What the machine may stand still for.
-    first.edit("advert_interval = \"100ms\"", "advert_interval = \"1s\"");
-    eventually("the other host goes by it", || {
-        let heard = &second.status()["vrrp"]["instances"][0]["peer"]["advert_interval_ms"];
-        (heard == 1000).then_some(())
-    });
+    first.speaks_slowly_to(&second);
 
     // The next program finds a config that nobody writes yet.
     let (config, kept, mark) = (first.file("haechi.toml"), first.file("kept.toml"), first.file("mark"));
@@ -397,6 +401,7 @@ fn neither_a_killed_worker_nor_an_upgrade_moves_the_address() {
     // What the killed one was answering is lost with it.
     assert!(killed.failed <= 1 && killed.bodies == ["one"], "{killed:?}");
 
+    first.speaks_slowly_to(&second);
     let upgraded = meanwhile(client, || {
         let said = first.told("upgrade");
         assert_eq!(said.code, 0, "{}", said.err);
