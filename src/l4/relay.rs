@@ -11,8 +11,8 @@ use crate::net::{Buffer, Deadline, Pipe, Source, Stream, end_turn};
 use crate::snapshot::ListenerTimeouts;
 use crate::upstream::{Lease, OnDown};
 
-/// Bytes that a session moves before the thread looks at its other sockets.
-const TURN: usize = 1024 * 1024;
+/// Bytes that each way of a session moves before the thread looks at its other sockets.
+const TURN: usize = 512 * 1024;
 /// Reads in a row that filled their block, after which the kernel moves the bytes: for a small exchange a
 /// pipe costs more calls than a copy.
 const FULL_READS: u8 = 2;
@@ -39,9 +39,10 @@ pub(super) async fn run(
         if falls_with && standing.has_fallen() {
             return Poll::Ready(Ending::ServerDown);
         }
-        let mut turn = TURN;
-        let forth = up.poll(cx, pair.client, pair.server, &mut turn);
-        let back = down.poll(cx, pair.server, pair.client, &mut turn);
+        // One each: a way that never rests takes nothing of the other's.
+        let (mut up_turn, mut down_turn) = (TURN, TURN);
+        let forth = up.poll(cx, pair.client, pair.server, &mut up_turn);
+        let back = down.poll(cx, pair.server, pair.client, &mut down_turn);
         if session.moved(up.bytes, down.bytes) {
             idle.set(timeouts.idle);
         }
@@ -56,7 +57,7 @@ pub(super) async fn run(
             }
             _ => {}
         }
-        if turn == 0 {
+        if up_turn == 0 || down_turn == 0 {
             end_turn(cx);
             return Poll::Pending;
         }
