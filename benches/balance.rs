@@ -49,6 +49,7 @@ fn pick(criterion: &mut Criterion) {
                 balance,
                 timeouts: Timeouts { connect: second, response: second, idle: second, queue: second },
                 check: None,
+                role: None,
                 slow_start: None,
                 sessions: SessionRules::default(),
                 proxy_header: None,

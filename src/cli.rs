@@ -85,6 +85,12 @@ pub enum Command {
         #[command(subcommand)]
         command: VrrpCommand,
     },
+    /// Pools of database servers: who is the primary and why, and the operator's word on it.
+    Db {
+        /// What.
+        #[command(subcommand)]
+        command: DbCommand,
+    },
     /// Serve an example with three small origins, to see it work.
     Demo {
         /// The config file; its upstreams name the origins on 127.0.0.1:8091 to 8093.
@@ -108,6 +114,36 @@ pub enum VrrpCommand {
     /// Take the virtual addresses of a config off this host's interfaces, by hand.
     Release {
         /// The config file.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+}
+
+/// What is to be done about pools of database servers.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum DbCommand {
+    /// Print who gets writes and reads, why, and what was decided lately with what it was decided on.
+    Explain {
+        /// One upstream; left out: all whose check has a role.
+        upstream: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// The config file that haechi was started with.
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Say that this server is the primary: where two are writable, or what was known of the last one
+    /// stands against it. Exit status 1 where it cannot be.
+    Confirm {
+        /// The upstream.
+        upstream: String,
+        /// The server, as `explain` names it. It must answer and be writable.
+        server: String,
+        /// Give up the transactions of the last primary that it lacks; they are printed.
+        #[arg(long)]
+        accept_data_loss: bool,
+        /// The config file that haechi was started with.
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },

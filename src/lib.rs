@@ -17,6 +17,8 @@ pub mod app;
 pub mod admin;
 // Virtual addresses shared with another host: an island, which uses nothing above it.
 pub mod vrrp;
+// What an operator wants to be run or asked when something happens.
+pub mod hook;
 // Bytes come in: bind, accept, choose TLS and protocol.
 pub mod listener;
 // Protocol drivers: bytes to exchanges and back.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use haechi::cli::{Command, VrrpCommand};
+use haechi::cli::{Command, DbCommand, VrrpCommand};
 use haechi::guard::instance::Order;
 use haechi::{app, demo, guard};
 
@@ -16,12 +16,18 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Status { config } => guard::ask(&config, Order::Status),
-        Command::Reload { config } => guard::ask(&config, Order::Reload),
+        Command::Status { config } => guard::ask(&config, &Order::Status),
+        Command::Reload { config } => guard::ask(&config, &Order::Reload),
         Command::Upgrade { config } => guard::upgrade(&config),
-        Command::Drain { config } => guard::ask(&config, Order::Drain),
-        Command::Undrain { config } => guard::ask(&config, Order::Undrain),
+        Command::Drain { config } => guard::ask(&config, &Order::Drain),
+        Command::Undrain { config } => guard::ask(&config, &Order::Undrain),
         Command::Vrrp { command: VrrpCommand::Release { config } } => guard::release(&config),
+        Command::Db { command: DbCommand::Explain { upstream, json, config } } => {
+            guard::explain(&config, upstream, json)
+        }
+        Command::Db { command: DbCommand::Confirm { upstream, server, accept_data_loss, config } } => {
+            guard::confirm(&config, upstream, server, accept_data_loss)
+        }
         Command::Demo { config } => demo::run(&config),
         Command::Worker { identity } => app::work(identity.as_ref()),
         Command::Schema => app::print_schema(),

@@ -13,7 +13,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,6 +75,8 @@ struct Text {
     at: u64,
     length: u32,
     hash: u128,
+    /// Whether every user of the host may read it.
+    exposed: bool,
 }
 
 /// A file in memory that only grows.
@@ -133,6 +135,15 @@ impl Reading {
         }
     }
 
+    /// Whether every user of the host could read this file when it was read.
+    #[must_use]
+    pub fn is_exposed(&self, path: &Path) -> bool {
+        match &*self.0 {
+            From::Record(record) => record.index.is_exposed(path),
+            From::Disk(gathered) => locked(gathered).index.is_exposed(path),
+        }
+    }
+
     /// The names in a folder, sorted.
     ///
     /// # Errors
@@ -183,13 +194,13 @@ impl Gathered {
         Some(text.and_then(|text| self.memory.as_ref().ok_or_else(unread)?.bytes(text)))
     }
 
-    fn keep(&mut self, path: &Path, read: io::Result<Vec<u8>>) -> io::Result<Bytes> {
+    fn keep(&mut self, path: &Path, read: io::Result<(Vec<u8>, bool)>) -> io::Result<Bytes> {
         let found = match &read {
-            Ok(bytes) => Found::Read(self.memory()?.append(bytes)?),
+            Ok((bytes, exposed)) => Found::Read(Text { exposed: *exposed, ..self.memory()?.append(bytes)? }),
             Err(fault) => Found::fault(fault),
         };
         self.index.files.insert(path.into(), found);
-        Ok(read?.into())
+        Ok(read?.0.into())
     }
 }
 
@@ -224,6 +235,10 @@ impl Record {
 }
 
 impl Index {
+    fn is_exposed(&self, path: &Path) -> bool {
+        self.text(path).is_ok_and(|text| text.exposed)
+    }
+
     fn text(&self, path: &Path) -> io::Result<Text> {
         self.files.get(path.as_os_str()).map_or_else(|| Err(unread()), Found::result)
     }
@@ -244,7 +259,7 @@ impl Memory {
     fn append(&mut self, bytes: &[u8]) -> io::Result<Text> {
         let length = u32::try_from(bytes.len()).map_err(|_| io::Error::from(rustix::io::Errno::FBIG))?;
         self.file.write_all_at(bytes, self.length)?;
-        let text = Text { at: self.length, length, hash: xxh3_128(bytes) };
+        let text = Text { at: self.length, length, hash: xxh3_128(bytes), exposed: false };
         self.length += u64::from(length);
         Ok(text)
     }
@@ -277,10 +292,13 @@ fn unread() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "it was not read when the config was checked")
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of a file, and whether every user of the host may read it.
+fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let file = File::open(path)?;
+    let exposed = file.metadata()?.mode() & 0o004 != 0;
+    file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes, exposed))
 }
 
 fn list(folder: &Path) -> io::Result<Vec<OsString>> {
@@ -345,6 +363,23 @@ mod tests {
         fs::write(folder.path().join("b"), "late").unwrap();
         assert!(disk.file(&folder.path().join("b")).is_err());
         assert_eq!(*disk.file(&path).unwrap(), *b"one");
+    }
+
+    #[test]
+    fn a_record_knows_which_files_all_may_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Reading::of_disk();
+        let paths = [("open", 0o644), ("closed", 0o640)].map(|(name, mode)| {
+            let path = folder.path().join(name);
+            fs::write(&path, "secret").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            disk.file(&path).unwrap();
+            assert_eq!(disk.is_exposed(&path), mode == 0o644);
+            path
+        });
+        let record = Reading::of_record(disk.record().unwrap());
+        assert_eq!(paths.map(|path| record.is_exposed(&path)), [true, false]);
     }
 
     #[test]

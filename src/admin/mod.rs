@@ -4,10 +4,12 @@
 //! itself. Nothing here can change what haechi does, and nothing waits for the data plane.
 
 mod metrics_page;
+mod pool_families;
 mod server;
 mod server_families;
 mod status;
 
+pub use pool_families::pool_families;
 pub use server::{Sources, serve};
 pub use server_families::{ServerCounts, server_families};
 pub use status::{

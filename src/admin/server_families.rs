@@ -3,7 +3,7 @@
 use crate::telemetry::exposition::{Page, Samples};
 use crate::telemetry::names::{self, Family};
 use crate::telemetry::{Counter, Outcome, Totals};
-use crate::upstream::{Health, Server, ServerCells, Upstream};
+use crate::upstream::{Server, ServerCells, Upstream};
 
 /// What is known about one server at a scrape, summed over the threads.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,7 @@ impl<'a> ServerCounts<'a> {
         Self {
             upstream: &upstream.name,
             server: &server.name,
-            up: server.address.is_some() && state.health() != Health::Down,
+            up: server.address.is_some() && state.health().is_usable(),
             drain: server.drain,
             active: state.in_use(),
             requests: sum(|cells| &cells.requests),

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use serde::{Serialize, Serializer};
 
 use crate::telemetry;
+use crate::upstream::role::PoolStatus;
 use crate::upstream::{Server, Upstream};
 
 /// The state of the whole process at one moment.
@@ -28,6 +29,9 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Every upstream.
     pub upstreams: Vec<UpstreamStatus>,
+    /// Every pool of database servers: who is the primary, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<PoolStatus>,
     /// Every certificate that is known.
     pub certificates: Vec<CertificateStatus>,
     /// The instances of VRRP, as the guard told last.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::load::{Control, StartFault};
 use super::running::Running;
@@ -17,6 +17,7 @@ use crate::control::{Inbox, LinkFault, Order, Outbox, Report, worker_side};
 use crate::telemetry::{Counter, PerThread};
 use crate::tls::Tickets;
 use crate::upstream::discovery::Addresses;
+use crate::upstream::health;
 
 /// Why a worker ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,9 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
     let mut names = control.name_changes();
     let known = (Arc::clone(control.running()), control.tickets().clone(), names.clone());
     tokio::task::spawn(tick(turns, known, reports.clone()));
+    if let Some(probed) = control.take_reports() {
+        tokio::task::spawn(feed_pools(Arc::clone(control.running()), probed, reports.clone()));
+    }
     loop {
         let letter = tokio::select! {
             letter = orders.next() => letter,
@@ -79,6 +83,16 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
             }
             Some((Order::Log, with)) => control.switch_log(with),
             Some((Order::Tell { faults }, _)) => control.tell(faults),
+            Some((Order::Kept(kept), _)) => control.running().pools().kept(&kept, now(), wall()),
+            Some((Order::Confirm { number, upstream, server, accept_loss }, _)) => {
+                let json = control.running().pools().confirm(&upstream, &server, accept_loss, (now(), wall()));
+                reports.send(&Report::Said { number, json }).await?;
+                tell_of_pools(control.running(), &reports).await?;
+            }
+            Some((Order::Explain { number, upstream }, _)) => {
+                let json = control.running().pools().explain(upstream.as_deref(), now(), wall());
+                reports.send(&Report::Said { number, json }).await?;
+            }
             Some((Order::Status { number }, _)) => reports.send(&status(number, control.running())).await?,
             Some((Order::WindDown, _)) => control.data_plane().end_keep_alive(),
             Some((Order::KeepAlive, _)) => control.data_plane().keep_alive(),
@@ -133,6 +147,25 @@ fn heard(letter: Result<Letter, LinkFault>) -> Letter {
 fn status(number: u64, running: &Running) -> Report {
     let json = serde_json::to_string(&running.status());
     Report::Status { number, json: json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) }
+}
+
+/// Lets the pools of databases know how their probes went, and the guard what they make of it.
+async fn feed_pools(running: Arc<Running>, mut probed: mpsc::Receiver<health::Report>, reports: Outbox<Report>) {
+    while let Some(report) = probed.recv().await {
+        running.pools().report(report, wall());
+        if let Err(fault) = tell_of_pools(&running, &reports).await {
+            tracing::error!("the guard does not hear of pools of databases: {fault}");
+            return;
+        }
+    }
+}
+
+async fn tell_of_pools(running: &Running, reports: &Outbox<Report>) -> Result<(), LinkFault> {
+    let letters = running.pools().letters();
+    for letter in &letters {
+        reports.send(letter).await?;
+    }
+    Ok(())
 }
 
 /// Tells the guard that the threads come round, and what the next worker is to know, for ever. What

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::data_plane::{Commit, DataPlane};
 use super::handed::Handed;
@@ -30,13 +30,16 @@ use crate::snapshot::{Lasting, Snapshot, compile, names_of};
 use crate::telemetry::{self, AccessLog, Format, Opened};
 use crate::tls::{Known, Tickets};
 use crate::upstream::discovery::{Addresses, Names};
-use crate::upstream::health::Checks;
+use crate::upstream::health::{self, Checks};
+use crate::upstream::role::Pools;
 
 /// How long a start or a reload waits for names that were not asked for before.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the access log may take to write out what it holds.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// Reports of probes of databases that wait to be taken; who has more waits with the next probe.
+const WAITING_REPORTS: usize = 64;
 
 /// Why a worker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,8 @@ pub(super) struct Control {
     reading: Reading,
     names: Names,
     checks: Checks,
+    /// How probes of databases went, until somebody takes it.
+    reports: Option<mpsc::Receiver<health::Report>>,
     plane: DataPlane,
     log: Arc<AccessLog>,
     metrics: Arc<telemetry::Control>,
@@ -118,8 +123,22 @@ impl Control {
             None => return Err(system("the admin listener cannot be started")("it has no socket")),
         };
         let (config, reading) = (prepared.config.clone(), prepared.reading.clone());
-        let checks = Checks::new();
-        let mut control = Self { lasting, running, config, reading, names, checks, plane, log, metrics, admin };
+        *running.pools() = Pools::new(&seed.pools);
+        let (tell, reports) = mpsc::channel(WAITING_REPORTS);
+        let checks = Checks::reporting(tell);
+        let mut control = Self {
+            lasting,
+            running,
+            config,
+            reading,
+            names,
+            checks,
+            reports: Some(reports),
+            plane,
+            log,
+            metrics,
+            admin,
+        };
         control.take(prepared).await;
         Ok(control)
     }
@@ -205,6 +224,8 @@ impl Control {
     }
 
     async fn commit(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(Endpoint, Vec<Listening>)>) {
+        // Before anybody is served by it: a server whose role is not known gets nobody.
+        self.running.pools().apply(&snapshot.upstreams, now(), wall());
         self.plane.commit(commits(self.lasting.threads, &snapshot, sockets)).await;
         snapshot.upstreams.iter().for_each(|upstream| upstream.apply_limits());
         // Sessions that wait for a server may find one in the new snapshot.
@@ -233,6 +254,11 @@ impl Control {
     pub(super) fn finish_logs(self) {
         drop(self.plane);
         self.log.finish(LOG_PATIENCE);
+    }
+
+    /// How probes of databases go, for who feeds the pools; once.
+    pub(super) fn take_reports(&mut self) -> Option<mpsc::Receiver<health::Report>> {
+        self.reports.take()
     }
 
     pub(super) fn name_changes(&self) -> watch::Receiver<Arc<Addresses>> {

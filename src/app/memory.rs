@@ -19,7 +19,7 @@ pub(super) fn verdicts(snapshot: &Snapshot, now: Instant, wall: SystemTime) -> V
             let health = match server.state.health() {
                 Health::Unknown => return None,
                 Health::Up => control::Health::Up,
-                Health::Down => control::Health::Down,
+                Health::Down | Health::Kept => control::Health::Down,
             };
             let verdict = server.state.verdict();
             let since = wall.checked_sub(now.saturating_duration_since(verdict.since)).unwrap_or(UNIX_EPOCH);
@@ -47,7 +47,7 @@ pub(super) fn certificates(snapshot: &Snapshot) -> Vec<KnownCertificate> {
 pub(super) fn recall(snapshot: &Snapshot, verdicts: &[Verdict], now: Instant, wall: SystemTime) {
     let verdicts: HashMap<(&str, &str), &Verdict> =
         verdicts.iter().map(|verdict| ((&*verdict.upstream, &*verdict.server), verdict)).collect();
-    for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.check.is_some()) {
+    for upstream in snapshot.upstreams.iter().filter(|upstream| upstream.check.is_some() && upstream.role.is_none()) {
         for server in &upstream.servers {
             let Some(verdict) = verdicts.get(&(&*upstream.name, &*server.name)) else { continue };
             if Some(verdict.address) != server.address {

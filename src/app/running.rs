@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::admin::{
     CertificateStatus, ConfigStatus, FlowsStatus, ListenerStatus, Phase, ServerCounts, SourcesStatus, Status,
-    UpstreamStatus, WorkerStatus, server_families,
+    UpstreamStatus, WorkerStatus, pool_families, server_families,
 };
 use crate::snapshot::{Listener, Serves, Snapshot};
 use crate::telemetry::Expiry;
 use crate::telemetry::exposition::Page;
+use crate::upstream::role::Pools;
 
 /// The state of the process, for whoever asks.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Running {
     phase: AtomicU8,
     taken: Mutex<Taken>,
     vrrp: Mutex<Vrrp>,
+    pools: Mutex<Pools>,
 }
 
 /// What the guard says of the instances of VRRP.
@@ -55,6 +57,7 @@ impl Running {
             phase: AtomicU8::new(0),
             taken: Mutex::new(Taken { at, last_error: None }),
             vrrp: Mutex::default(),
+            pools: Mutex::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl Running {
     pub fn tell_of_vrrp(&self, metrics: String, status: &str) {
         let status = serde_json::from_str(status).ok();
         *self.vrrp.lock().unwrap_or_else(PoisonError::into_inner) = Vrrp { metrics, status };
+    }
+
+    /// The pools of database servers. Never held across an await.
+    pub fn pools(&self) -> MutexGuard<'_, Pools> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the families of VRRP.
@@ -120,6 +128,7 @@ impl Running {
             config: ConfigStatus { path: self.config.display().to_string(), loaded_at: at, last_error },
             listeners: snapshot.listeners.iter().map(listener_status).collect(),
             upstreams: snapshot.upstreams.iter().map(|upstream| UpstreamStatus::of(upstream, now, wall)).collect(),
+            databases: self.pools().statuses(now, wall),
             certificates: certificates(&snapshot),
             vrrp: self.vrrp.lock().unwrap_or_else(PoisonError::into_inner).status.clone(),
         }
@@ -133,6 +142,7 @@ impl Running {
             .iter()
             .flat_map(|upstream| upstream.servers.iter().map(|server| ServerCounts::of(upstream, server)));
         server_families(page, servers);
+        pool_families(page, self.pools().counts());
     }
 }
 

@@ -5,7 +5,9 @@ mod vrrp;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Action, Balance, Config, HostPattern, HostPort, Listener, Matcher, Mode, Site, Upstream};
+use super::model::{
+    Action, Balance, Config, DatabaseRole, HostPattern, HostPort, Listener, Matcher, Mode, Site, Upstream,
+};
 use super::value::quote;
 use crate::diagnostic::{Diagnostic, Sources, Span, Spanned, names, nearest};
 use crate::net::Endpoint;
@@ -128,6 +130,13 @@ impl Check<'_> {
         let config = self.config;
         let mut defined: HashMap<&str, Span> = HashMap::new();
         for upstream in &config.upstreams {
+            let role = upstream.database_check().and_then(|check| check.role.as_ref());
+            let hooks = [&upstream.hooks.lost, &upstream.hooks.changed];
+            if hooks.iter().any(|hook| hook.is_some()) && role.is_none_or(|role| role.value != DatabaseRole::Primary) {
+                let message = format!("`hooks` of upstream `{}` need a check with a primary", upstream.name.value);
+                let hint = "`mysql = { .., role = \"primary\" }` in its `health`".to_owned();
+                self.fault_with_hint(upstream.name.span, message, hint);
+            }
             match defined.entry(&upstream.name.value) {
                 Entry::Vacant(free) => {
                     free.insert(upstream.name.span);

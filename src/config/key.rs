@@ -55,8 +55,6 @@ pub(super) enum Kind {
     Either(&'static [Self; 2]),
     /// `false` alone.
     False,
-    /// Nothing until a later version.
-    Later,
 }
 
 impl Key {
@@ -97,7 +95,6 @@ impl fmt::Display for Kind {
             Self::StatusPaths => f.write_str("a table of statuses and paths"),
             Self::Either([one, other]) => write!(f, "{one}, or {other}"),
             Self::False => f.write_str("false"),
-            Self::Later => f.write_str("left out"),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Every key of the config file.
 
+mod database;
+mod pool;
 mod vrrp;
 
 use super::key::Key;
 use super::key::Kind::{
-    self, Bool, Choice, Duration, Either, False, Grace, Integer, Later, List, Named, OneOf, Path, Size, StatusPaths,
-    Table, Text, Texts,
+    self, Bool, Choice, Duration, Either, False, Grace, Integer, List, Named, OneOf, Path, Size, StatusPaths, Table,
+    Text, Texts,
 };
 
 const PLAIN_TEXTS: Kind = List(&Text);
@@ -68,6 +70,12 @@ const PROCESS: &[Key] = &[
     ),
     Key::default("handover_grace", Grace, "\"2s\"", "On stop: how long keep-alive connections are wound down first"),
     Key::default("shutdown_grace", Grace, "\"30s\"", "How long a drain may last"),
+    Key::default(
+        "state",
+        Path,
+        "\"/var/lib/haechi\"",
+        "The folder in which the last primaries of databases are kept through a restart; made where an upstream has a role",
+    ),
 ];
 
 const ADMIN: &[Key] =
@@ -414,17 +422,15 @@ const UPSTREAM: &[Key] = &[
         "1024",
         "Requests or sessions that may wait for a connection to one server; sessions that `hold` keeps waiting",
     ),
-    Key::default(
+    Key::optional(
         "on_down",
         Choice(&["keep", "close"], &[]),
-        "\"keep\"",
-        "Sessions of tcp listeners on a server that is judged down: \"close\" cuts them at once",
+        "Sessions of tcp listeners on a server that is judged down: \"close\" cuts them at once; left out: \"keep\", with a role in its check \"close\"",
     ),
-    Key::default(
+    Key::optional(
         "hold",
         Grace,
-        "\"0s\"",
-        "How long a new session of a tcp listener waits for a server to come up where none is",
+        "How long a new session of a tcp listener waits for a server to come up where none is; left out: \"0s\", with a role in its check \"3s\"",
     ),
     Key::optional(
         "slow_start",
@@ -437,6 +443,7 @@ const UPSTREAM: &[Key] = &[
         "The PROXY header that tells the servers who the client is; over HTTP each exchange then has a connection of its own",
     ),
     Key::optional("health", Table(HEALTH), "The active check; left out: none"),
+    Key::default("hooks", Table(pool::HOOKS), "{}", "With a check that has `role = \"primary\"`: what is run"),
 ];
 
 const BALANCES: &[&str] = &["round_robin", "least_conn", "random", "ip_hash", "hash"];
@@ -473,7 +480,9 @@ const UPSTREAM_TIMEOUTS: &[Key] = &[
 const HEALTH: &[Key] = &[
     Key::optional("http", Text, "The path of a GET"),
     Key::optional("tcp", Bool, "A connection is enough"),
-    Key::optional("mysql", Later, "A login that looks at the server's role"),
+    Key::optional("mysql", Table(database::MYSQL), "A login to MySQL or MariaDB, and a query"),
+    Key::optional("postgres", Table(database::POSTGRES), "A login to PostgreSQL, and a query"),
+    Key::optional("redis", Table(database::REDIS), "A login to Redis or Valkey, and a question"),
     Key::optional("port", Integer(1, 65_535), "The port that is asked; left out: the server's own"),
     Key::optional("host", Text, "http: the Host of the request; left out: the server's address"),
     Key::optional("expect", Text, "http: healthy statuses, as in \"200,204,300-399\"; left out: \"200-399\""),

@@ -3,7 +3,9 @@
 //! Holding a [`Config`] needs no system call. Names are still names and paths are still paths;
 //! `snapshot` turns them into objects. What a later step may complain about carries its span.
 
+mod database;
 mod listener;
+mod pool;
 mod site;
 mod upstream;
 mod vrrp;
@@ -12,7 +14,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use database::*;
 pub use listener::*;
+pub use pool::*;
 pub use site::*;
 pub use upstream::*;
 pub use vrrp::*;
@@ -54,7 +58,7 @@ impl Config {
     }
 
     /// Every file and folder that the config names and that is read when it is compiled:
-    /// certificates, keys, CAs and error pages. Those of [`Self::file_roots`] are not among them.
+    /// certificates, keys, CAs, passwords and error pages. Those of [`Self::file_roots`] are not among them.
     #[must_use]
     pub fn referenced_files(&self) -> Vec<PathBuf> {
         let mut paths: Vec<&Path> = Vec::new();
@@ -63,10 +67,20 @@ impl Config {
             paths.extend(tls.directory.iter().map(|directory| &*directory.value));
             paths.extend(tls.client_ca.iter().map(|ca| &*ca.value));
         }
-        for tls in self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()) {
+        let databases = || self.upstreams.iter().filter_map(Upstream::database_check);
+        for tls in self
+            .upstreams
+            .iter()
+            .filter_map(|upstream| upstream.tls.as_ref())
+            .chain(databases().filter_map(|check| check.tls.as_ref()))
+        {
             paths.extend(tls.ca.iter().map(|ca| &*ca.value));
             paths.extend(tls.certificate.iter().flat_map(|pair| [&*pair.value.cert, &*pair.value.key]));
         }
+        paths.extend(databases().filter_map(|check| match &check.password {
+            Some(Password::File(path)) => Some(&*path.value),
+            Some(Password::Written(_)) | None => None,
+        }));
         let pages = self.sites.iter().flat_map(|site| &site.error_pages).chain(&self.error_pages);
         paths.extend(pages.map(|(_, page)| &*page.value));
         paths.sort_unstable();
@@ -107,6 +121,8 @@ pub struct Process {
     pub handover_grace: Duration,
     /// How long a drain may last.
     pub shutdown_grace: Duration,
+    /// Where the last primaries of databases are kept.
+    pub state: PathBuf,
 }
 
 /// `[admin]`

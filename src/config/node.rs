@@ -80,13 +80,8 @@ impl<'a> Node<'a> {
     fn check_keys(&self) {
         for (name, _) in self.table.into_iter().flatten() {
             let span = self.walk.span(name.span());
-            match self.keys.iter().find(|key| key.name == name.get_ref()) {
-                None => self.unknown(name.get_ref(), span),
-                Some(Key { kind: Kind::Later, .. }) => {
-                    let path = self.path(name.get_ref());
-                    self.walk.fault(Diagnostic::error(span, format!("`{path}` is not available in this version")));
-                }
-                Some(_) => {}
+            if !self.keys.iter().any(|key| key.name == name.get_ref()) {
+                self.unknown(name.get_ref(), span);
             }
         }
         for key in self.keys.iter().filter(|key| matches!(key.presence, Presence::Required)) {
@@ -199,7 +194,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn duration(&self, name: &str) -> Duration {
-        self.read(name, |leaf| leaf.duration()).map_or(Duration::ZERO, |duration| duration.value)
+        self.optional_duration(name).map_or(Duration::ZERO, |duration| duration.value)
     }
 
     pub(super) fn optional_duration(&self, name: &str) -> Option<Spanned<Duration>> {

@@ -1,6 +1,8 @@
 //! From texts to a [`Config`]: every fault of every file at once.
 
+mod database;
 mod listener;
+mod pool;
 mod site;
 mod upstream;
 mod vrrp;
@@ -145,6 +147,7 @@ fn process(node: &Node<'_>) -> Process {
         lag: node.duration("lag"),
         handover_grace: node.duration("handover_grace"),
         shutdown_grace: node.duration("shutdown_grace"),
+        state: node.file("state").map_or_else(PathBuf::new, |folder| folder.value),
     }
 }
 

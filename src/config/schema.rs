@@ -26,8 +26,7 @@ fn table(keys: &[Key]) -> Map<String, Value> {
 
 fn property(key: &Key) -> Value {
     let mut schema = kind(&key.kind);
-    let later = if matches!(key.kind, Kind::Later) { " (not available in this version)" } else { "" };
-    schema.insert("description".into(), format!("{}{later}", key.doc).into());
+    schema.insert("description".into(), key.doc.into());
     if let Presence::Default(default) = key.presence
         && let Ok(mut document) = toml::from_str::<Map<String, Value>>(&format!("value = {default}"))
         && let Some(default) = document.remove("value")
@@ -67,7 +66,6 @@ fn kind(of: &Kind) -> Map<String, Value> {
         }
         Kind::Either([one, other]) => single("anyOf", json!([kind(one), kind(other)])),
         Kind::False => single("const", json!(false)),
-        Kind::Later => single("not", json!({})),
     }
 }
 

@@ -150,7 +150,7 @@ fn the_added_keys_are_read() {
     assert_eq!(site.routes[1].request_headers.add[0].1, "haechi");
     assert!(matches!(&site.routes[3].action, Action::Redirect(redirect) if redirect.status == 302));
 
-    let [app, by_header, by_cookie, dns, queue] = &*config.upstreams else { panic!("upstreams") };
+    let [app, by_header, by_cookie, dns, .., queue] = &*config.upstreams else { panic!("upstreams") };
     assert_eq!(app.balance, Balance::IpHash { prefix: 24, prefix_v6: 64 });
     assert_eq!((app.max_queue, app.timeouts.queue), (0, Duration::from_secs(1)));
     assert_eq!((app.on_down, app.hold), (OnDown::Keep, Duration::ZERO));
@@ -163,6 +163,32 @@ fn the_added_keys_are_read() {
     assert_eq!(by_header.balance, Balance::Hash(HashKey::Header("X-User".to_owned())));
     assert_eq!(by_header.health.as_ref().unwrap().kind, HealthKind::Tcp);
     assert_eq!(by_cookie.balance, Balance::Hash(HashKey::Cookie("JSESSIONID".to_owned())));
+}
+
+#[test]
+fn the_surface_of_databases_is_read() {
+    let (surface, additions) = (read_well(SURFACE), read_well(ADDITIONS));
+    let find = |config: &Config, name: &str| {
+        config.upstreams.iter().find(|upstream| upstream.name.value == name).expect("an upstream").clone()
+    };
+    let check = |config: &Config, name: &str| find(config, name).database_check().unwrap().clone();
+    let writer = check(&surface, "mysql-writer");
+    assert_eq!((&*writer.user, writer.role.unwrap().value), ("haechi_check", DatabaseRole::Primary));
+    assert!(matches!(writer.password, Some(Password::File(path)) if path.value == Path::new("/etc/haechi/mysql.pw")));
+    assert!(surface.referenced_files().contains(&"/etc/haechi/mysql.pw".into()), "watched, and read by the guard");
+
+    let reader = check(&additions, "mysql-reader");
+    assert_eq!(reader.password, Some(Password::Written("a secret".to_owned())));
+    assert!(!format!("{reader:?}").contains("a secret"));
+    assert_eq!(
+        (reader.role.unwrap().value, reader.max_lag.unwrap().value),
+        (DatabaseRole::Replica, Duration::from_secs(5))
+    );
+    assert!(additions.referenced_files().iter().any(|path| path.ends_with("db-ca.pem")));
+    let (postgres, redis) = (check(&additions, "postgres"), check(&additions, "redis"));
+    assert_eq!((postgres.engine, postgres.password), (DatabaseEngine::Postgres { database: "shop".to_owned() }, None));
+    assert_eq!((redis.engine, &*redis.user), (DatabaseEngine::Redis, "default"));
+    assert_eq!(find(&additions, "redis").health.as_ref().unwrap().interval, Duration::from_millis(50));
 }
 
 #[test]
@@ -232,7 +258,7 @@ fn the_files_that_a_config_depends_on_are_told() {
     let config = read_well(SURFACE);
     assert_eq!(config.files(), [PathBuf::from("/etc/haechi/haechi.toml")]);
     assert_eq!(config.include_folders, [PathBuf::from("/etc/haechi/sites")]);
-    let names = ["certs/ca.pem", "certs/clients.pem", "certs/live", "certs/site.crt", "certs/site.key"];
+    let names = ["certs/ca.pem", "certs/clients.pem", "certs/live", "certs/site.crt", "certs/site.key", "mysql.pw"];
     assert_eq!(config.referenced_files(), names.map(|name| Path::new("/etc/haechi").join(name)));
     let pages = read_well(ADDITIONS).referenced_files();
     assert!(pages.contains(&PathBuf::from("/etc/haechi/errors/502.html")), "{pages:?}");

@@ -69,6 +69,22 @@ pub(super) fn user_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The name of an account or a database: it ends at a NUL on the wire.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 128 || text.contains('\0') {
+        return Err(format!("{} is no name of an account or a database", quote(text)));
+    }
+    Ok(text.to_owned())
+}
+
+/// A password, which no message shows.
+pub(super) fn password(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 1024 || text.contains('\0') {
+        return Err("a password has 1 to 1024 bytes and no NUL".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Where something is posted to.
 pub(super) fn http_url(text: &str) -> Result<String, String> {
     let is_http = text.starts_with("http://") || text.starts_with("https://");

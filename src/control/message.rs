@@ -39,6 +39,26 @@ pub enum Order {
         /// JSON.
         status: String,
     },
+    /// What was told of pools by [`Report::Pools`] is on the disk: upstreams with their epochs.
+    Kept(Vec<(String, u64)>),
+    /// The operator says who a pool's primary is; answered by [`Report::Said`].
+    Confirm {
+        /// Comes back with the answer.
+        number: u64,
+        /// The upstream's name.
+        upstream: String,
+        /// The server's.
+        server: String,
+        /// Transactions that it lacks are given up.
+        accept_loss: bool,
+    },
+    /// Say how pools of database servers are and why; answered by [`Report::Said`].
+    Explain {
+        /// Comes back with the answer.
+        number: u64,
+        /// One upstream's name; `None`: all of them.
+        upstream: Option<String>,
+    },
     /// Accept no more, let exchanges end, and end.
     Drain {
         /// Another worker serves already: operators are its matter.
@@ -65,6 +85,17 @@ pub struct Seed {
     pub ticket_keys: Vec<TicketKey>,
     /// Certificates that were checked.
     pub certificates: Vec<KnownCertificate>,
+    /// What was kept of pools of database servers.
+    pub pools: Pools,
+}
+
+/// What was kept of all pools of database servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pools {
+    /// Each one of which something is known.
+    pub known: Vec<PoolMemory>,
+    /// What was kept cannot be read: of a pool that is not listed nothing can be said.
+    pub unreadable: bool,
 }
 
 /// A config to serve by. Its descriptors come in the order of the fields.
@@ -127,8 +158,94 @@ pub enum Report {
     },
     /// The keys of session tickets, the newest first.
     TicketKeys(Vec<TicketKey>),
+    /// What is to be kept of pools of database servers; where an epoch is another, answered by [`Order::Kept`].
+    Pools(Vec<PoolMemory>),
+    /// Something happened in a pool that hooks may be told.
+    Pool(PoolEvent),
+    /// The answer to the operator.
+    Said {
+        /// Of the order.
+        number: u64,
+        /// A JSON object; with `error` where the order was not obeyed.
+        json: String,
+    },
     /// Every certificate of the config that is served: it was checked.
     Certificates(Vec<KnownCertificate>),
+}
+
+/// Something that hooks may be told of a pool of database servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolEvent {
+    /// The upstream's name.
+    pub upstream: String,
+    /// What happened.
+    pub kind: PoolEventKind,
+    /// The primary that is lost, or the new one.
+    pub server: String,
+    /// The number of the decision in which it happened.
+    pub epoch: u64,
+    /// All that is known of the pool, a JSON object.
+    pub json: String,
+}
+
+/// What happened in a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PoolEventKind {
+    /// The primary is dead and no other takes writes.
+    Lost,
+    /// A primary that was lost is back: a hook that waits to be run has nothing to do any more.
+    Found,
+    /// Another server is the primary.
+    Changed,
+}
+
+/// What is kept of a pool of database servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolMemory {
+    /// The upstream's name.
+    pub upstream: String,
+    /// How often it was decided who the primary is.
+    pub epoch: u64,
+    /// The last confirmed primary, where there was one.
+    pub primary: Option<KnownPrimary>,
+    /// Servers that get nothing until they are seen read-only.
+    pub aside: Vec<SetAside>,
+    /// What was kept before cannot be read.
+    pub doubtful: bool,
+}
+
+/// The last confirmed primary of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPrimary {
+    /// Its name in the pool.
+    pub server: String,
+    /// Which server it is, whatever its address.
+    pub identity: String,
+    /// Whose transaction ids these are; `None`: it has none.
+    pub dialect: Option<GtidDialect>,
+    /// What it was last seen to have executed.
+    pub gtids: String,
+}
+
+/// Whose transaction ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GtidDialect {
+    /// MySQL's.
+    MySql,
+    /// MariaDB's.
+    MariaDb,
+}
+
+/// A server that is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// Its name in the pool.
+    pub server: String,
+    /// Which server it is, whatever its address.
+    pub identity: String,
+    /// By the operator; else as an old primary.
+    pub dismissed: bool,
 }
 
 /// How a server was.

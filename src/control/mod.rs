@@ -9,7 +9,10 @@ mod message;
 pub mod packet;
 mod wire;
 
-pub use message::{Health, KnownCertificate, Load, Order, Report, Seed, TicketKey, Verdict};
+pub use message::{
+    GtidDialect, Health, KnownCertificate, KnownPrimary, Load, Order, PoolEvent, PoolEventKind, PoolMemory, Pools,
+    Report, Seed, SetAside, TicketKey, Verdict,
+};
 pub use wire::{
     GuardSide, Inbox, LinkFault, Outbox, WorkerSide, guard_side, leave_letter, pair, take_letter, worker_side,
 };

@@ -73,6 +73,8 @@ pub(super) enum What {
     Left(String),
     /// Not a worker: the virtual addresses are given away.
     Released,
+    /// Not a worker: what is known of pools is on the disk, upstreams with their epochs.
+    Kept(Vec<(String, u64)>),
     /// Not a worker: a new binary has said whether it takes over.
     Checked(Result<(), UpgradeFault>),
 }

@@ -9,6 +9,7 @@
 //! status  →  what the app says about itself, one JSON object
 //! reload  →  what became of it, one JSON object
 //! upgrade →  why not, one JSON object; or nothing, where it happens
+//! db …    →  what the worker says of pools of database servers, one JSON object
 //! other   →  {"error":"unknown order"}
 //! ```
 //!
@@ -32,7 +33,7 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest order in bytes.
-const MOST_ORDER_BYTES: u64 = 64;
+const MOST_ORDER_BYTES: u64 = 1024;
 
 /// Longest answer in bytes.
 const MOST_ANSWER_BYTES: u64 = 4 << 20;
@@ -134,7 +135,7 @@ impl Drop for Instance {
 }
 
 /// What can be asked of a running instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// How it is.
     Status,
@@ -146,25 +147,59 @@ pub enum Order {
     Drain,
     /// Take part again.
     Undrain,
+    /// Pools of database servers, and why they are as they are.
+    Explain {
+        /// One upstream's name; `None`: all of them.
+        upstream: Option<String>,
+    },
+    /// The operator says who a pool's primary is.
+    Confirm {
+        /// The upstream's name.
+        upstream: String,
+        /// The server's.
+        server: String,
+        /// Transactions that it lacks are given up.
+        accept_loss: bool,
+    },
 }
 
 impl Order {
-    /// The order as it is sent.
+    /// The order as it is sent. Names in a config have no blanks.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn line(&self) -> String {
         match self {
-            Self::Status => "status",
-            Self::Reload => "reload",
-            Self::Upgrade => "upgrade",
-            Self::Drain => "drain",
-            Self::Undrain => "undrain",
+            Self::Status => "status".to_owned(),
+            Self::Reload => "reload".to_owned(),
+            Self::Upgrade => "upgrade".to_owned(),
+            Self::Drain => "drain".to_owned(),
+            Self::Undrain => "undrain".to_owned(),
+            Self::Explain { upstream: None } => "db explain".to_owned(),
+            Self::Explain { upstream: Some(upstream) } => format!("db explain {upstream}"),
+            Self::Confirm { upstream, server, accept_loss } => {
+                format!("db confirm {upstream} {server}{}", if *accept_loss { " accept-data-loss" } else { "" })
+            }
         }
     }
 
-    fn of(word: &str) -> Option<Self> {
-        [Self::Status, Self::Reload, Self::Upgrade, Self::Drain, Self::Undrain]
-            .into_iter()
-            .find(|order| order.word() == word)
+    fn of(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let confirm = |upstream: &str, server: &str, accept_loss| Self::Confirm {
+            upstream: upstream.to_owned(),
+            server: server.to_owned(),
+            accept_loss,
+        };
+        Some(match *words {
+            ["status"] => Self::Status,
+            ["reload"] => Self::Reload,
+            ["upgrade"] => Self::Upgrade,
+            ["drain"] => Self::Drain,
+            ["undrain"] => Self::Undrain,
+            ["db", "explain"] => Self::Explain { upstream: None },
+            ["db", "explain", upstream] => Self::Explain { upstream: Some(upstream.to_owned()) },
+            ["db", "confirm", upstream, server] => confirm(upstream, server, false),
+            ["db", "confirm", upstream, server, "accept-data-loss"] => confirm(upstream, server, true),
+            _ => return None,
+        })
     }
 }
 
@@ -188,7 +223,7 @@ impl Asked {
 ///
 /// # Errors
 /// [`InstanceFault::File`] when none runs, or it went away without an answer.
-pub fn ask(config: &Path, order: Order) -> Result<String, InstanceFault> {
+pub fn ask(config: &Path, order: &Order) -> Result<String, InstanceFault> {
     let user = rustix::process::geteuid().as_raw();
     // The service may run as a user of its own; only root and systemd make folders in /run.
     let trusted = |folder: &&PathBuf| folder.starts_with("/run") || is_private(folder, user);
@@ -200,11 +235,11 @@ pub fn ask(config: &Path, order: Order) -> Result<String, InstanceFault> {
     ask_in(running.unwrap_or(&folders[0]), config, order)
 }
 
-fn ask_in(folder: &Path, config: &Path, order: Order) -> Result<String, InstanceFault> {
+fn ask_in(folder: &Path, config: &Path, order: &Order) -> Result<String, InstanceFault> {
     let socket = Place::of(folder, config)?.socket;
     let speak = || {
         let mut stream = UnixStream::connect(&socket)?;
-        writeln!(stream, "{}", order.word())?;
+        writeln!(stream, "{}", order.line())?;
         let mut answer = String::new();
         BufReader::new(stream.take(MOST_ANSWER_BYTES)).read_line(&mut answer)?;
         match answer.strip_suffix('\n') {

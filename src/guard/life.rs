@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use super::child::{Event, Stage, What, Worker};
 use super::deaths::Deaths;
 use super::instance::{Asked, Instance, Order as Word};
+use super::ledger::Ledger;
 use super::offer::{Read, follow, open_log, threads};
+use super::pool_hooks::PoolHooks;
 use super::predecessor::Predecessor;
 use super::program::Program;
 use super::questions::Waiting;
@@ -66,6 +68,8 @@ pub(super) struct Guard {
     /// When a worker last said that its threads come round.
     pub(super) ticked: Option<Instant>,
     pub(super) questions: HashMap<u64, Waiting>,
+    pub(super) ledger: Ledger,
+    pub(super) pool_hooks: PoolHooks,
     last_number: u64,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) phase: Phase,
@@ -107,12 +111,14 @@ impl Guard {
         let log = open_log(&read.config).map_err(refused)?;
         follow(watch, &read);
         vips.run(&read.config).map_err(refused)?;
+        let left_pools = (!left.is_empty()).then(|| seed.pools.clone());
+        let (ledger, pools) = Ledger::open(read.config.process.state.clone(), left_pools, events.clone());
         let mut guard = Self {
             path: path.to_owned(),
             held,
             served: read,
             log,
-            seed: Seed { threads, ..seed },
+            seed: Seed { threads, pools, ..seed },
             pending: None,
             wanted: None,
             last_error: None,
@@ -130,6 +136,8 @@ impl Guard {
             respawn: None,
             looked: Instant::now(),
             questions: HashMap::new(),
+            ledger,
+            pool_hooks: PoolHooks::default(),
             last_number: 0,
             events,
             announced: false,
@@ -172,7 +180,7 @@ impl Guard {
 
     /// Somebody asks on the control socket.
     pub(super) fn asked(&mut self, asked: Asked) {
-        match asked.order {
+        match asked.order.clone() {
             Word::Status => self.answer(asked),
             Word::Reload => self.want_reload(Some(asked)),
             Word::Upgrade => self.upgrade(Some(asked)),
@@ -183,6 +191,10 @@ impl Guard {
             Word::Undrain => {
                 self.undrain_vips();
                 self.answer(asked);
+            }
+            Word::Explain { upstream } => self.ask_worker(asked, |number| Order::Explain { number, upstream }),
+            Word::Confirm { upstream, server, accept_loss } => {
+                self.ask_worker(asked, |number| Order::Confirm { number, upstream, server, accept_loss });
             }
         }
     }
@@ -216,6 +228,10 @@ impl Guard {
             What::Released => {
                 self.vips.released();
                 self.drain();
+                Ok(())
+            }
+            What::Kept(kept) => {
+                self.pools_are_kept(kept);
                 Ok(())
             }
             What::Checked(checked) => {

@@ -10,10 +10,13 @@
 //! file has changed).
 
 mod child;
+mod database;
 mod deaths;
 pub mod instance;
+mod ledger;
 mod life;
 mod offer;
+mod pool_hooks;
 mod predecessor;
 mod privileges;
 mod program;
@@ -39,6 +42,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
+pub use self::database::{confirm, explain};
 use self::instance::{InstanceFault, Order};
 use self::life::Guard;
 use self::signals::Signals;
@@ -93,7 +97,7 @@ pub fn run(path: &Path, adopt: bool) -> ExitCode {
 
 /// Asks the haechi that serves the config at `path`, and prints its answer.
 #[must_use]
-pub fn ask(path: &Path, order: Order) -> ExitCode {
+pub fn ask(path: &Path, order: &Order) -> ExitCode {
     let answer = match instance::ask(path, order) {
         Ok(answer) => answer,
         Err(fault) => {
@@ -102,7 +106,7 @@ pub fn ask(path: &Path, order: Order) -> ExitCode {
         }
     };
     let status: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
-    let refused = status["config"]["last_error"].as_str().filter(|_| order == Order::Reload);
+    let refused = status["config"]["last_error"].as_str().filter(|_| *order == Order::Reload);
     match refused {
         Some(faults) => {
             eprintln!("{faults}");
@@ -128,7 +132,7 @@ pub fn upgrade(path: &Path) -> ExitCode {
         Err(fault) => return failed(&Causes(&fault).to_string()),
     };
     // Who becomes another program gives no answer.
-    if let Ok(answer) = instance::ask(path, Order::Upgrade) {
+    if let Ok(answer) = instance::ask(path, &Order::Upgrade) {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         return failed(answer["error"].as_str().unwrap_or("the answer cannot be understood"));
     }
@@ -137,7 +141,7 @@ pub fn upgrade(path: &Path) -> ExitCode {
         if let Ok(Some(now)) = serving_worker(path)
             && Some(now) != before
         {
-            return ask(path, Order::Status);
+            return ask(path, &Order::Status);
         }
         // Between two questions.
         std::thread::park_timeout(QUESTION_PAUSE);
@@ -162,7 +166,7 @@ pub fn release(path: &Path) -> ExitCode {
 
 /// The worker that serves, by its number in the system.
 fn serving_worker(path: &Path) -> Result<Option<u64>, InstanceFault> {
-    let status: serde_json::Value = serde_json::from_str(&instance::ask(path, Order::Status)?).unwrap_or_default();
+    let status: serde_json::Value = serde_json::from_str(&instance::ask(path, &Order::Status)?).unwrap_or_default();
     let workers = status["guard"]["workers"].as_array();
     let serving = workers.and_then(|workers| workers.iter().find(|worker| worker["stage"] == "serving"));
     Ok(serving.and_then(|worker| worker["pid"].as_u64()))
@@ -235,6 +239,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
             guard.exchange(asker);
         }
     }
+    guard.finish_ledger();
     Ok(())
 }
 

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::child::Stage;
-use super::instance::Asked;
+use super::instance::{Asked, Order as Word};
 use super::life::Guard;
 use super::status::{Facts, status};
 use crate::control::{Health, Order};
 
 /// How long who asks for the status waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The answer where no worker gives one.
+const NOBODY_SERVES: &str = r#"{"error":"no worker answers just now"}"#;
 
 /// Somebody who waits for a worker's status.
 #[derive(Debug)]
@@ -54,6 +57,25 @@ impl Guard {
         }
     }
 
+    /// Hands an operator's word or question on databases to the worker that serves.
+    pub(super) fn ask_worker(&mut self, asked: Asked, order: impl FnOnce(u64) -> Order) {
+        let number = self.number();
+        let order = order(number);
+        match self.serving().filter(|worker| worker.order(&order, Vec::new()).is_ok()).map(|worker| worker.number) {
+            Some(worker) => {
+                self.questions.insert(number, Waiting { asked, worker, since: Instant::now() });
+            }
+            None => asked.answer(NOBODY_SERVES.to_owned()),
+        }
+    }
+
+    /// A worker has answered such a one.
+    pub(super) fn said(&mut self, question: u64, json: String) {
+        if let Some(waiting) = self.questions.remove(&question) {
+            waiting.asked.answer(json);
+        }
+    }
+
     /// A worker will tell nothing any more.
     pub(super) fn give_up_questions_to(&mut self, worker: u64) {
         self.give_up_questions(|waiting| waiting.worker == worker);
@@ -68,7 +90,10 @@ impl Guard {
         let given_up: Vec<Waiting> =
             self.questions.extract_if(|_, waiting| which(waiting)).map(|(_, waiting)| waiting).collect();
         for waiting in given_up {
-            self.tell(waiting.asked, None);
+            match waiting.asked.order {
+                Word::Explain { .. } | Word::Confirm { .. } => waiting.asked.answer(NOBODY_SERVES.to_owned()),
+                _ => self.tell(waiting.asked, None),
+            }
         }
     }
 }

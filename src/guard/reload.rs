@@ -127,6 +127,7 @@ impl Guard {
         if let Err(fault) = self.vips.run(&read.config) {
             tracing::error!("the virtual addresses stay as they were: {}", fault.message);
         }
+        self.ledger.move_to(&read.config.process.state, &self.seed.pools);
         self.served = read;
         self.log = log;
     }

@@ -30,9 +30,9 @@ use super::vips::{LeftVips, Vips};
 use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
 use crate::diagnostic::{Causes, Faults};
+use crate::hook::hold_programs;
 use crate::net::{Endpoint, Listening, Transport};
 use crate::telemetry::diagnostics;
-use crate::vrrp::host;
 
 /// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
 /// every change of it, or of [`Seed`].
@@ -212,7 +212,7 @@ impl Guard {
         }
         diagnostics::finish(LAST_WORDS);
         // A thread that starts one has its signals open for as long.
-        let _none_starts = host::hold_programs();
+        let _none_starts = hold_programs();
         let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
         if let Ok(null) = File::open("/dev/null") {
@@ -280,7 +280,9 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::control::{Health, KnownCertificate, TicketKey, Verdict};
+    use crate::control::{
+        GtidDialect, Health, KnownCertificate, KnownPrimary, PoolMemory, Pools, SetAside, TicketKey, Verdict,
+    };
     use crate::diagnostic::SourceFile;
     use crate::vrrp::host::Left;
 
@@ -326,6 +328,19 @@ mod tests {
             is_rsa: true,
         };
         let left = Left { name: "front".into(), active: true, peer: Some(at.ip()) };
+        let primary = KnownPrimary {
+            server: "db1".into(),
+            identity: "server_id 1".into(),
+            dialect: Some(GtidDialect::MariaDb),
+            gtids: "0-1-100".into(),
+        };
+        let pool = PoolMemory {
+            upstream: "db".into(),
+            epoch: 10,
+            primary: Some(primary),
+            aside: vec![SetAside { server: "db2".into(), identity: "server_id 2".into(), dismissed: true }],
+            doubtful: false,
+        };
         let estate = Estate {
             format: FORMAT,
             seed: Seed {
@@ -336,6 +351,7 @@ mod tests {
                 names: vec![("was".into(), vec![at.ip()])],
                 ticket_keys: vec![TicketKey { made: 7, secret: [8; 32] }],
                 certificates: vec![certificate],
+                pools: Pools { known: vec![pool], unreadable: false },
             },
             sockets: vec![(Endpoint::tcp(at), 2)],
             admin: Some(at),
@@ -348,7 +364,7 @@ mod tests {
                 drained: true,
             },
         };
-        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (2, 13_986_922_590_518_486_150));
+        assert_eq!((FORMAT, xxh3_64(&postcard::to_stdvec(&estate).unwrap())), (2, 14_452_730_974_043_716_813));
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Vips {
     }
 
     /// Whether an instance is active.
-    fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.status().unwrap_or_default().instances.iter().any(|instance| instance.state == "active")
     }
 

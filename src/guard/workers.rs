@@ -37,7 +37,18 @@ impl Guard {
             }
             Report::TicketKeys(keys) if serves => self.seed.ticket_keys = keys,
             Report::Certificates(certificates) if serves => self.seed.certificates = certificates,
-            Report::Servers { .. } | Report::TicketKeys(_) | Report::Certificates(_) => {}
+            // Before it is said to serve a worker tells of its pools too; one that leaves no more.
+            Report::Pools(pools) if serves || starts => self.keep_pools(pools),
+            Report::Pool(event) if serves || starts => self.tell_pool_hooks(event),
+            Report::Said { number, json } => {
+                let json = self.said_of_pools(json);
+                self.said(number, json);
+            }
+            Report::Servers { .. }
+            | Report::TicketKeys(_)
+            | Report::Certificates(_)
+            | Report::Pools(_)
+            | Report::Pool(_) => {}
             Report::Status { number, json } => self.answered(number, &json),
             Report::Loaded { generation, .. } if starts => self.serves(number, generation),
             Report::Refused { faults, .. } if starts => {
@@ -182,6 +193,7 @@ impl Guard {
         }
         self.give_up_late_questions(now);
         self.tell_worker_of_vips();
+        self.look_after_pools();
         if let Some(pid) = hung.filter(|_| !self.is_starting() && self.respawn.is_none() && !self.is_draining()) {
             self.seed.restarts += 1;
             tracing::error!(pid, restarts = self.seed.restarts, "the worker hangs, another one takes over");

@@ -32,6 +32,10 @@ pub(super) async fn run(
     }
     let falls_with = lease.on_down() == OnDown::Close;
     let _watched = falls_with.then(|| Watched::new(Standing::of(lease.server), &idle));
+    // It may have fallen, or come into doubt, while the connection was made.
+    if falls_with && !lease.server.state.health().is_usable() {
+        return Ending::ServerDown;
+    }
     let mut pair = Pair { client, server: &mut lease.connection.stream, is_over: false };
     let (mut up, mut down) = (Way::default(), Way::default());
     let ending = poll_fn(|cx| {

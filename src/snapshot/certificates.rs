@@ -16,7 +16,8 @@ use crate::tls::{
     Authorities, ClientAuth, Known, LoadFault, MinVersion, OutboundSpec, OutboundTls, Pair, ServerPolicy, Store,
     StoreSpec, Tickets, server_config,
 };
-use crate::upstream::{Outbound, Upstream};
+use crate::upstream::Outbound;
+use crate::upstream::health::Secret;
 
 /// The TLS of a listener, ready to be used.
 #[derive(Debug)]
@@ -140,7 +141,7 @@ impl<'r> Certificates<'r> {
         tls: &config::UpstreamTls,
         alpn: &[&[u8]],
         name: Span,
-        before: Option<&Upstream>,
+        before: Option<&Outbound>,
     ) -> Option<Outbound> {
         let spec = OutboundSpec {
             ca: tls.ca.as_ref().map(|ca| ca.value.clone()),
@@ -148,7 +149,6 @@ impl<'r> Certificates<'r> {
             certificate: tls.certificate.as_ref().map(|pair| pair_of(&pair.value)),
             alpn: alpn.iter().map(|name| name.to_vec()).collect(),
         };
-        let before = before.and_then(|upstream| upstream.outbound.as_ref());
         if let Some(before) =
             before.filter(|before| before.spec == spec && before.files == contents(&spec, self.reading))
         {
@@ -172,6 +172,38 @@ impl<'r> Certificates<'r> {
                 None
             }
         }
+    }
+}
+
+impl Certificates<'_> {
+    /// A password of a check, written or in a file.
+    pub(super) fn password(&mut self, written: Option<&config::Password>) -> Secret {
+        const MOST: usize = 1024;
+        let path = match written {
+            None => return Secret(Arc::default()),
+            Some(config::Password::Written(text)) => return Secret(text.as_bytes().into()),
+            Some(config::Password::File(path)) => path,
+        };
+        let shown = path.value.display();
+        let bytes = match self.reading.file(&path.value) {
+            Ok(bytes) => bytes,
+            Err(fault) => {
+                self.faults.push(Diagnostic::error(path.span, format!("`{shown}` cannot be read: {fault}")));
+                return Secret(Arc::default());
+            }
+        };
+        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let password = line.strip_suffix(b"\r").unwrap_or(line);
+        if password.is_empty() || password.len() > MOST || password.iter().any(|byte| matches!(byte, 0 | b'\n')) {
+            let message = format!("`{shown}` holds no password: one line of 1 to {MOST} bytes");
+            self.faults.push(Diagnostic::error(path.span, message));
+        }
+        if self.reading.is_exposed(&path.value) {
+            let message = format!("every user of this host may read the password in `{shown}`");
+            let warning = Diagnostic { severity: Severity::Warning, ..Diagnostic::error(path.span, message) };
+            self.warnings.push(warning.hint("`chmod 600`: the worker gets it from the guard"));
+        }
+        Secret(password.into())
     }
 }
 

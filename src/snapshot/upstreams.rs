@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::certificates::Certificates;
 use super::{Lasting, Snapshot};
 use crate::config::{self, Action, Config, HealthKind, HostPort};
+use crate::diagnostic::Span;
 use crate::upstream::balance::{HashOn, IpHash, LeastConn, Random, RoundRobin};
 use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
-use crate::upstream::health::{Check, CheckTls, Expect, HttpQuestion, Pace, Question};
+use crate::upstream::health::{Check, CheckTls, DatabaseQuestion, Engine, Expect, HttpQuestion, Pace, Question};
+use crate::upstream::role::{Fallback, Role, Settings};
 use crate::upstream::{Balance, Limit, Outbound, Protocol, Server, SessionRules, Timeouts, Upstream};
 
 /// The upstreams of a config, by name.
@@ -41,18 +43,27 @@ pub(super) fn upstream(
     let name: Arc<str> = written.name.value.as_str().into();
     let before = previous.and_then(|snapshot| snapshot.upstreams.iter().find(|upstream| upstream.name == name));
     let protocol = if written.http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let alpn = alpn(written, protocol, config);
-    let outbound = written
-        .tls
-        .as_ref()
-        .and_then(|tls| certificates.outbound(tls, alpn, written.name.span, before.map(|before| &**before)));
+    let outbound = written.tls.as_ref().and_then(|tls| {
+        certificates.outbound(
+            tls,
+            alpn(written, protocol, config),
+            written.name.span,
+            before.and_then(|before| before.outbound.as_ref()),
+        )
+    });
+    let check = written.health.as_ref().map(|health| {
+        Arc::new(check(health, written, protocol, outbound.as_ref(), |database| {
+            question(database, certificates, written.name.span, before.and_then(|before| before.check.as_deref()))
+        }))
+    });
     let limit = written.max_connections.map(|connections| Limit { connections, waiting: written.max_queue });
     let specs: Vec<ServerSpec> = written.servers.iter().map(|server| spec(server, limit)).collect();
     let servers = expand(&name, &specs, addresses, &lasting.servers, now);
     Upstream {
         balance: balance(&written.balance, &servers, lasting.threads),
         recipe: recipe(written, protocol, outbound.as_ref()),
-        check: written.health.as_ref().map(|health| Arc::new(check(health, written, protocol, outbound.as_ref()))),
+        check,
+        role: written.health.as_ref().and_then(role),
         timeouts: Timeouts {
             connect: written.timeouts.connect,
             response: written.timeouts.response,
@@ -121,13 +132,31 @@ fn balance(written: &config::Balance, servers: &[Arc<Server>], threads: usize) -
     }
 }
 
+/// What the servers are wanted for, where they are databases with a role.
+fn role(health: &config::Health) -> Option<Settings> {
+    let HealthKind::Database(database) = &health.kind else { return None };
+    let role = match database.role.as_ref()?.value {
+        config::DatabaseRole::Primary => Role::Primary,
+        config::DatabaseRole::Replica => Role::Replica {
+            max_lag: database.max_lag.as_ref().map_or(Duration::MAX, |lag| lag.value),
+            fallback: match database.fallback {
+                config::Fallback::Primary => Fallback::Primary,
+                config::Fallback::None => Fallback::None,
+            },
+        },
+    };
+    Some(Settings { role, rise: health.rise.max(1), fall: health.fall.max(1) })
+}
+
 fn check(
     health: &config::Health,
     written: &config::Upstream,
     protocol: Protocol,
     outbound: Option<&Outbound>,
+    mut question: impl FnMut(&config::DatabaseCheck) -> DatabaseQuestion,
 ) -> Check {
     let question = match &health.kind {
+        HealthKind::Database(database) => Question::Database(question(database)),
         HealthKind::Tcp => Question::Tcp,
         HealthKind::Http { path } => Question::Http(HttpQuestion {
             protocol,
@@ -146,6 +175,30 @@ fn check(
         port: health.port,
         proxy_header: written.proxy_header.as_ref().map(|version| version.value),
         pace: Pace { interval: health.interval, timeout: health.timeout, rise: health.rise, fall: health.fall },
+    }
+}
+
+/// What a database is asked. Its TLS is its own: that of the upstream is for what clients send.
+fn question(
+    written: &config::DatabaseCheck,
+    certificates: &mut Certificates<'_>,
+    name: Span,
+    before: Option<&Check>,
+) -> DatabaseQuestion {
+    let before = match before.map(|check| &check.question) {
+        Some(Question::Database(question)) => question.tls.as_ref(),
+        _ => None,
+    };
+    DatabaseQuestion {
+        engine: match &written.engine {
+            config::DatabaseEngine::MySql => Engine::MySql,
+            config::DatabaseEngine::Postgres { database } => Engine::Postgres { database: database.as_str().into() },
+            config::DatabaseEngine::Redis => Engine::Redis,
+        },
+        user: written.user.as_str().into(),
+        password: certificates.password(written.password.as_ref()),
+        tls: written.tls.as_ref().and_then(|tls| certificates.outbound(tls, &[], name, before)),
+        observe: written.role.is_some(),
     }
 }
 

@@ -54,6 +54,16 @@ macro_rules! table {
 }
 
 table! {
+    // Pools of database servers.
+    DB_ROLE: Gauge "haechi_db_role" ["upstream", "server", "role"] "What a database server was seen as: writable, replica, read_only or unknown; always 1.";
+    DB_LAG: Gauge "haechi_db_lag_seconds" ["upstream", "server"] "How far a replica is behind, where it says so.";
+    DB_ERRANT: Gauge "haechi_db_errant" ["upstream", "server"] "1: the server has transactions that the primary has not.";
+    DB_WRITABLE: Gauge "haechi_db_writable_servers" ["upstream"] "Servers that take writes as their newest check saw it.";
+    DB_DOUBLE: Gauge "haechi_db_double_primary" ["upstream"] "1: more than one server takes writes, so no new ones go to any.";
+    DB_REFUSED: Gauge "haechi_db_primary_refused" ["upstream"] "1: the only writable server is not accepted as the primary.";
+    DB_EPOCH: Gauge "haechi_db_epoch" ["upstream"] "How often it was decided who the primary is.";
+    DB_CHANGES: Counter "haechi_db_primary_changes_total" ["upstream", "reason"] "New primaries: the first one, one that was followed, one that the operator confirmed.";
+
     // The process and its config.
     BUILD_INFO: Gauge "haechi_build_info" ["version"] "The version that runs, always 1.";
     START_TIME: Gauge "haechi_process_start_time_seconds" [] "When the process started, in seconds since 1970.";

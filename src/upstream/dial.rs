@@ -26,6 +26,15 @@ pub struct Outbound {
     pub files: Vec<Option<bytes::Bytes>>,
 }
 
+/// Whether it is the very same.
+impl PartialEq for Outbound {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Outbound {}
+
 /// Why no connection came about. Nothing of a request was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum DialFault {

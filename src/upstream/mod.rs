@@ -31,6 +31,7 @@ use health::Check;
 pub mod balance;
 pub mod discovery;
 pub mod health;
+pub mod role;
 
 mod dial;
 mod gate;
@@ -63,6 +64,9 @@ pub struct Upstream {
     pub recipe: u64,
     /// The active check that every server of the group gets; `None`: health stays unknown.
     pub check: Option<Arc<Check>>,
+    /// What its servers are wanted for, where they are databases with a role; then [`role::Pools`] judges
+    /// them, and not their checks.
+    pub role: Option<role::Settings>,
     /// How long a server that came back takes to its whole share; `None`: it has it at once.
     pub slow_start: Option<Duration>,
     /// How sessions of L4 listeners are dealt with where servers fail.

@@ -1,7 +1,10 @@
 //! One address of an upstream, and what is remembered of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -125,12 +128,13 @@ impl ServerState {
             return;
         }
         verdict.since = now;
+        // First: who sees the fall counted sees why.
+        self.health.store(health as u8, Relaxed);
         match (before, health) {
-            (_, Health::Down) => _ = self.falls.fetch_add(1, Relaxed),
+            (_, Health::Down) => _ = self.falls.fetch_add(1, Release),
             (Health::Down, _) => self.risen.store(self.age(now).max(1), Relaxed),
             _ => {}
         }
-        self.health.store(health as u8, Relaxed);
         drop(verdict);
         self.news.tell();
     }
@@ -139,7 +143,7 @@ impl ServerState {
     #[inline]
     #[must_use]
     pub fn falls(&self) -> u64 {
-        self.falls.load(Relaxed)
+        self.falls.load(Acquire)
     }
 
     /// How long it is up again; `None` where it never was down.
@@ -189,6 +193,8 @@ pub enum Health {
     Up = 1,
     /// Its checks fail, or its name does not resolve.
     Down = 2,
+    /// A database of which it is not certain that it is the primary: who is connected stays, nobody comes.
+    Kept = 3,
 }
 
 impl Health {
@@ -199,13 +205,22 @@ impl Health {
             Self::Unknown => "unknown",
             Self::Up => "up",
             Self::Down => "down",
+            Self::Kept => "kept",
         }
+    }
+
+    /// Whether it is chosen for anything new.
+    #[inline]
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Unknown | Self::Up)
     }
 
     fn from_u8(byte: u8) -> Self {
         match byte {
             1 => Self::Up,
             2 => Self::Down,
+            3 => Self::Kept,
             _ => Self::Unknown,
         }
     }

@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use super::child;
 use super::mailbox::Sender;
 use super::plan::CheckPlan;
 use crate::diagnostic::Causes;
+use crate::hook;
 
 /// What one run of a check found.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn run(instance: &Arc<str>, plan: &CheckPlan, reports: &Sender<Checked>, end: &R
     let mut passed_before = None;
     loop {
         let begun = Instant::now();
-        let ran = child::run(&plan.program, &[("HAECHI_INSTANCE", instance)], b"", plan.timeout);
+        let ran = hook::run(&plan.program, &[("HAECHI_INSTANCE", instance)], b"", plan.timeout);
         let passed = ran.is_ok();
         if passed_before != Some(passed) {
             let check = &plan.name;
@@ -82,8 +82,8 @@ mod tests {
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
+    use crate::hook::Program;
     use crate::vrrp::mailbox::mailbox;
-    use crate::vrrp::plan::Program;
 
     #[test]
     fn each_run_is_reported_until_the_check_ends() {

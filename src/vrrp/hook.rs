@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::child;
 use super::line::word;
 use super::machine::{Reason, State};
 use super::plan::HookPlan;
-use super::post::post;
+use crate::hook;
+
 use crate::config::HookState;
 use crate::diagnostic::Causes;
 use crate::telemetry::rfc3339;
@@ -105,13 +105,13 @@ fn run(plan: &HookPlan, changes: &Receiver<Change>) {
                 ("HAECHI_REASON", *reason),
                 ("HAECHI_AT", at.as_str()),
             ];
-            if let Err(error) = child::run(program, &variables, json.as_bytes(), plan.timeout) {
+            if let Err(error) = hook::run(program, &variables, json.as_bytes(), plan.timeout) {
                 let path = program.path.display();
                 tracing::error!(%instance, state = new, hook = %path, error = %Causes(&error), "a hook failed");
             }
         }
         if let Some(url) = &plan.post
-            && let Err(error) = post(url, &json, plan.timeout)
+            && let Err(error) = hook::post(url, &json, plan.timeout)
         {
             tracing::error!(%instance, state = new, hook = url, error = %Causes(&error), "a hook failed");
         }
@@ -123,8 +123,8 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::hook::Program;
     use crate::vrrp::machine::Fault;
-    use crate::vrrp::plan::Program;
 
     #[test]
     fn changes_are_told_in_their_order_and_only_those_that_are_asked_for() {

@@ -23,7 +23,6 @@ mod team;
 mod world;
 
 use std::io;
-use std::sync::MutexGuard;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +31,6 @@ use ipnet::IpNet;
 use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 use super::NetworkError;
-use super::child;
 use super::herald::{self, MOST_NOTES, Note, Notes, Outside};
 use super::mailbox::{Sender, mailbox};
 use super::network::{self, Network};
@@ -214,12 +212,6 @@ impl Host {
         let gone = |_| NetworkError::Thread("VRRP's log", io::ErrorKind::BrokenPipe.into());
         self.notes.send(note).map_err(gone)
     }
-}
-
-/// As long as it is there no hook and no check starts: where threads take no signals, one that starts a
-/// program does for a moment.
-pub fn hold_programs() -> MutexGuard<'static, ()> {
-    child::hold()
 }
 
 /// Takes the addresses of these instances away, by hand, where an earlier process has left them; for

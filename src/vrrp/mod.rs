@@ -46,11 +46,9 @@ pub mod virtual_mac;
 
 // What is run outside, and the host that all this is.
 mod check;
-mod child;
 mod herald;
 mod hook;
 pub mod host;
-mod post;
 
 pub use failure::NetworkError;
 

@@ -1,7 +1,6 @@
 //! What was written about instances, as the machine, the wire and the threads go by it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::socket::{Family, Membership};
 use super::track::{Effect, Kind, Subject};
 use super::wire::{AddressList, AddressListError, Identity, IdentityError, Protocol, Wire};
 use crate::config;
+use crate::hook::Program;
 
 /// One instance, ready to run.
 #[derive(Debug)]
@@ -82,15 +82,6 @@ pub(super) struct HookPlan {
     pub(super) post: Option<String>,
     pub(super) timeout: Duration,
     pub(super) on: Vec<config::HookState>,
-}
-
-/// A program with its arguments, and whom it runs as.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<String>,
-    /// `None`: as this process does.
-    pub(super) user: Option<String>,
 }
 
 /// Why an instance cannot run. What was checked when it was read does not come up here.
@@ -283,7 +274,7 @@ fn tracked(written: &config::Track, user: Option<&str>) -> (Vec<(Subject, Origin
         checks.push(CheckPlan {
             name: name.as_str().into(),
             place: all.len(),
-            program: program(&exec.command, user),
+            program: Program::of(&exec.command, user),
             interval: exec.interval,
             timeout: exec.timeout,
         });
@@ -302,18 +293,10 @@ fn effect(written: config::TrackEffect) -> Effect {
 
 fn hook(written: &config::Hooks, user: Option<&str>) -> HookPlan {
     HookPlan {
-        program: written.command.as_ref().map(|command| program(command, user)),
+        program: written.command.as_ref().map(|command| Program::of(command, user)),
         post: written.post.as_ref().map(|url| url.value.clone()),
         timeout: written.timeout,
         on: written.on.clone(),
-    }
-}
-
-fn program(written: &config::Command, user: Option<&str>) -> Program {
-    Program {
-        path: written.program.value.clone(),
-        arguments: written.arguments.clone(),
-        user: written.user.as_ref().map(|user| user.value.clone()).or_else(|| user.map(str::to_owned)),
     }
 }
 

@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 
-use crate::{exchange, laws, oracle};
+use crate::{conversations, exchange, laws, oracle};
 
 type Law = fn(&[u8]);
 
 /// Where the kept inputs of each law lie.
-const TARGETS: [(&str, Law); 11] = [
+const TARGETS: [(&str, Law); 15] = [
     ("request", laws::request),
     ("request", oracle::request),
     ("response", laws::response),
@@ -23,6 +23,10 @@ const TARGETS: [(&str, Law); 11] = [
     ("config", laws::config),
     ("exchange", exchange::exchange),
     ("advert", laws::advert),
+    ("mysql", conversations::mysql),
+    ("postgres", conversations::postgres),
+    ("redis", conversations::redis),
+    ("gtid", conversations::gtid),
     ("proxy", laws::proxy),
     ("client_hello", laws::client_hello),
 ];

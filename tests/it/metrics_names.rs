@@ -35,6 +35,10 @@ fn each_metric_that_tells_of_trouble_has_an_alert() {
         "haechi_connections_limit",
         "haechi_sessions_total",
         "haechi_access_log_dropped_lines_total",
+        "haechi_db_double_primary",
+        "haechi_db_primary_refused",
+        "haechi_db_writable_servers",
+        "haechi_db_errant",
         "haechi_vrrp_both_active_seconds_total",
         "haechi_vrrp_adverts_refused_total",
     ] {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::CertificatePair;
+use super::{CertificatePair, DatabaseCheck, PoolHooks};
 use crate::diagnostic::Spanned;
 
 /// `[upstream.NAME]`: a named group of servers.
@@ -38,6 +38,8 @@ pub struct Upstream {
     pub proxy_header: Option<Spanned<ProxyVersion>>,
     /// The active check; `None`: none is made.
     pub health: Option<Health>,
+    /// What is run when the primary is another one.
+    pub hooks: PoolHooks,
 }
 
 /// A version of the PROXY protocol.
@@ -183,4 +185,17 @@ pub enum HealthKind {
     },
     /// A connection, closed at once.
     Tcp,
+    /// A login to a database, and a query.
+    Database(Box<DatabaseCheck>),
+}
+
+impl Upstream {
+    /// Its check, where that is of a database.
+    #[must_use]
+    pub fn database_check(&self) -> Option<&DatabaseCheck> {
+        match &self.health.as_ref()?.kind {
+            HealthKind::Database(check) => Some(check),
+            HealthKind::Http { .. } | HealthKind::Tcp => None,
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! `[upstream.NAME]`
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
+use super::database::database;
 use super::listener::certificate;
+use super::pool::hooks;
 use crate::config::model::{
     Balance, HashKey, Health, HealthKind, OnDown, ProxyVersion, Server, Upstream, UpstreamTimeouts, UpstreamTls,
 };
@@ -13,6 +17,11 @@ use crate::diagnostic::{Diagnostic, Spanned, names};
 pub(super) fn upstream(name: &Spanned<String>, node: &Node<'_>) -> Upstream {
     super::check_name(node, name);
     node.not_empty("servers");
+    let health = node.table("health").and_then(|table| health(&table));
+    let has_role = matches!(&health, Some(Health { kind: HealthKind::Database(check), .. }) if check.role.is_some());
+    // Who is on a server that lost its role must leave it, and soon there is another one.
+    let (on_down, hold) =
+        if has_role { (OnDown::Close, Duration::from_secs(3)) } else { (OnDown::Keep, Duration::ZERO) };
     Upstream {
         name: name.clone(),
         balance: balance(node),
@@ -22,11 +31,12 @@ pub(super) fn upstream(name: &Spanned<String>, node: &Node<'_>) -> Upstream {
         timeouts: timeouts(&node.table_or_default("timeouts")),
         max_connections: node.optional_number("max_connections"),
         max_queue: node.number("max_queue"),
-        on_down: node.choice("on_down", &[("keep", OnDown::Keep), ("close", OnDown::Close)], OnDown::Keep),
-        hold: node.duration("hold"),
+        on_down: node.choice("on_down", &[("keep", OnDown::Keep), ("close", OnDown::Close)], on_down),
+        hold: node.optional_duration("hold").map_or(hold, |written| written.value),
         slow_start: node.optional_duration("slow_start"),
         proxy_header: proxy_header(node),
-        health: node.table("health").and_then(|table| health(&table)),
+        health,
+        hooks: hooks(&node.table_or_default("hooks")),
     }
 }
 
@@ -137,7 +147,7 @@ fn server(node: &Node<'_>) -> Option<Server> {
     })
 }
 
-fn upstream_tls(node: &Node<'_>) -> UpstreamTls {
+pub(super) fn upstream_tls(node: &Node<'_>) -> UpstreamTls {
     UpstreamTls {
         ca: node.file("ca"),
         server_name: node.parsed("server_name", value::host_name),
@@ -171,7 +181,7 @@ fn health(node: &Node<'_>) -> Option<Health> {
 }
 
 fn health_kind(node: &Node<'_>) -> Option<HealthKind> {
-    const KINDS: [&str; 3] = ["http", "tcp", "mysql"];
+    const KINDS: [&str; 5] = ["http", "tcp", "mysql", "postgres", "redis"];
     let kind = match *node.which(&KINDS) {
         [kind] => kind,
         [] => {
@@ -186,20 +196,21 @@ fn health_kind(node: &Node<'_>) -> Option<HealthKind> {
             return None;
         }
     };
+    if kind.key != "http" {
+        for leaf in node.which(&["host", "expect", "body"]) {
+            node.walk.fault(Diagnostic::error(leaf.span, format!("`{}` needs `http`", leaf.key)));
+        }
+    }
     match kind.key {
         "http" => Some(HealthKind::Http { path: node.parsed("http", value::origin_form)?.value }),
         "tcp" => {
             if kind.flag()? {
-                for leaf in node.which(&["host", "expect", "body"]) {
-                    node.walk.fault(Diagnostic::error(leaf.span, format!("`{}` needs `http`", leaf.key)));
-                }
                 Some(HealthKind::Tcp)
             } else {
                 node.fault_at("tcp", "`tcp = false` checks nothing; leave the table out instead");
                 None
             }
         }
-        // That it is not there yet has been said.
-        _ => None,
+        engine => database(engine, &node.table(engine)?).map(|check| HealthKind::Database(Box::new(check))),
     }
 }

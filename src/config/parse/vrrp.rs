@@ -262,7 +262,7 @@ fn exec(node: &Node<'_>) -> Option<TrackedExec> {
 }
 
 /// `command` and `user`; `None` where no command is written or it is faulty.
-fn command(node: &Node<'_>) -> Option<Command> {
+pub(super) fn command(node: &Node<'_>) -> Option<Command> {
     node.not_empty("command");
     let mut words = node.list("command", |leaf| leaf.parsed(argument)).into_iter();
     let program = words.next()?;

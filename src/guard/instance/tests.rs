@@ -77,8 +77,12 @@ async fn orders_are_answered_and_nonsense_is_not_passed_on() {
             stream.read_to_string(&mut answer).unwrap();
             answer
         };
-        assert_eq!(ask_in(folder.path(), &config, Order::Status).unwrap(), "Status");
-        assert_eq!(ask_in(folder.path(), &config, Order::Reload).unwrap(), "Reload");
+        assert_eq!(ask_in(folder.path(), &config, &Order::Status).unwrap(), "Status");
+        assert_eq!(ask_in(folder.path(), &config, &Order::Reload).unwrap(), "Reload");
+        let order = Order::Explain { upstream: Some("db".into()) };
+        assert_eq!(ask_in(folder.path(), &config, &order).unwrap(), "Explain { upstream: Some(\"db\") }");
+        let order = Order::Confirm { upstream: "db".into(), server: "10.0.1.21:3306".into(), accept_loss: true };
+        assert_eq!(ask_in(folder.path(), &config, &order).unwrap(), format!("{order:?}"));
         assert_eq!(said(b"halt\n"), "{\"error\":\"unknown order\"}\n");
         assert_eq!(said(&[b'x'; MOST_ORDER_BYTES as usize]), "{\"error\":\"unknown order\"}\n");
     });
@@ -95,7 +99,7 @@ async fn an_app_that_stops_says_so() {
     let instance = Instance::claim_in(folder.path(), &config).unwrap();
     let (sender, orders) = mpsc::channel(1);
     drop(orders);
-    let asking = tokio::task::spawn_blocking(move || ask_in(folder.path(), &config, Order::Status).unwrap());
+    let asking = tokio::task::spawn_blocking(move || ask_in(folder.path(), &config, &Order::Status).unwrap());
     tokio::select! {
         heard = instance.hear(sender) => heard.unwrap(),
         line = asking => assert_eq!(line.unwrap(), r#"{"error":"stopping"}"#),

@@ -12,7 +12,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Health, Server};
+use super::Server;
 use crate::telemetry::ThreadId;
 
 mod dice;
@@ -143,7 +143,7 @@ impl<'s> Candidates<'s, '_> {
             server.backup == self.tier.backup
                 && server.drain == self.tier.drain
                 && server.address.is_some()
-                && server.state.health() != Health::Down
+                && server.state.health().is_usable()
                 && !self.tried.contains(&server.state.id)
         })
     }

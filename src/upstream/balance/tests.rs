@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
-use crate::upstream::{News, ServerState};
+use crate::upstream::{Health, News, ServerState};
 
 const THREAD: ThreadId = ThreadId(0);
 

@@ -21,22 +21,25 @@ use rustls_pki_types::ServerName;
 use super::Protocol;
 use crate::codec::proxy;
 
+mod database;
 mod machine;
 mod probe;
 mod task;
 #[cfg(test)]
 mod tests;
 
+pub use database::{DatabaseFault, DatabaseQuestion, Engine, Secret};
 pub use machine::{Change, Input, Machine, Output};
-pub use probe::probe;
-pub use task::Checks;
+use probe::Clock;
+pub use probe::{Passed, probe};
+pub use task::{Checks, Report};
 
 /// How the servers of an upstream are checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// What is asked.
     pub question: Question,
-    /// TLS around it; `None`: plain.
+    /// TLS around it; `None`: plain. A database has its own.
     pub tls: Option<CheckTls>,
     /// The PROXY header that each connection begins with: the probe's own, which tells of no client.
     pub proxy_header: Option<proxy::Version>,
@@ -61,6 +64,16 @@ pub enum Question {
     Tcp,
     /// Does a GET by HTTP/1.1 get the expected answer?
     Http(HttpQuestion),
+    /// Does a login to a database come about, and a query get its answer?
+    Database(DatabaseQuestion),
+}
+
+impl Question {
+    /// Whether the answer says what part a server has in its group, so that others judge it.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        matches!(self, Self::Database(question) if question.observe)
+    }
 }
 
 /// A GET and the answer that it should get.
@@ -199,6 +212,12 @@ pub enum Reason {
     /// The body has not what it should.
     #[error("body lacks `{0}`")]
     Body(Arc<str>),
+    /// The connection broke in the middle of a conversation.
+    #[error("connection: {}", plain(.0))]
+    Lost(#[source] io::Error),
+    /// The database says no, or is none.
+    #[error(transparent)]
+    Database(#[from] DatabaseFault),
 }
 
 /// What a probe was waiting for.
@@ -208,6 +227,8 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// The login to a database.
+    Login,
     /// The answer.
     Response,
 }
@@ -217,6 +238,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Login => "login",
             Self::Response => "response",
         })
     }

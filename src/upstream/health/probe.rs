@@ -15,42 +15,50 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::database::{self, Line};
 use super::{Check, HttpQuestion, Phase, Question, Reason};
 use crate::codec::proxy;
 use crate::upstream::Protocol;
+use crate::upstream::role::Answer;
+
+/// A probe that passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passed {
+    /// From the start of the connection to the verdict.
+    pub took: Duration,
+    /// What a database said of itself, where it was asked.
+    pub answer: Option<Answer>,
+}
 
 /// Asks the server at `address` once; `written` is its address as written, the default `Host`.
 ///
 /// # Errors
 ///
 /// Why the server did not pass. The whole probe takes at most the timeout of the check.
-pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<Duration, Reason> {
+pub async fn probe(check: &Check, address: SocketAddr, written: &str) -> Result<Passed, Reason> {
     let clock = Clock::start(check.pace.timeout);
     let mut stream = clock.within(Phase::Connect, TcpStream::connect(address)).await?.map_err(Reason::Connect)?;
     if let Some(version) = check.proxy_header {
         let header = proxy::header(version, None);
         clock.within(Phase::Connect, stream.write_all(&header)).await?.map_err(Reason::Connect)?;
     }
-    match &check.tls {
-        None => ask(&check.question, stream, written, &clock).await?,
-        Some(tls) => {
+    let mut answer = None;
+    match (&check.question, &check.tls) {
+        (Question::Database(question), _) => {
+            answer = database::ask(question, Line::Plain(stream), written, &clock).await?;
+        }
+        (Question::Http(http), None) => clock.within(Phase::Response, exchange(http, stream, written)).await??,
+        (Question::Tcp, None) => {}
+        (question, Some(tls)) => {
             let name = tls.server_name(written).map_err(|fault| Reason::Tls(io::Error::other(fault)))?;
             let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream);
             let stream = clock.within(Phase::Tls, handshake).await?.map_err(Reason::Tls)?;
-            ask(&check.question, stream, written, &clock).await?;
+            if let Question::Http(http) = question {
+                clock.within(Phase::Response, exchange(http, stream, written)).await??;
+            }
         }
     }
-    Ok(clock.start.elapsed())
-}
-
-async fn ask<S>(question: &Question, stream: S, written: &str, clock: &Clock) -> Result<(), Reason>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    match question {
-        Question::Tcp => Ok(()),
-        Question::Http(http) => clock.within(Phase::Response, exchange(http, stream, written)).await?,
-    }
+    Ok(Passed { took: clock.start.elapsed(), answer })
 }
 
 async fn exchange<S>(question: &HttpQuestion, stream: S, written: &str) -> Result<(), Reason>
@@ -128,7 +136,7 @@ async fn body_has(mut body: Incoming, wanted: &[u8]) -> Result<bool, Reason> {
 }
 
 /// The time that a probe has.
-struct Clock {
+pub(super) struct Clock {
     start: Instant,
     timeout: Duration,
 }
@@ -138,7 +146,8 @@ impl Clock {
         Self { start: Instant::now(), timeout }
     }
 
-    async fn within<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Result<T, Reason> {
+    /// What `work` gives, within what is left of the time.
+    pub(super) async fn within<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Result<T, Reason> {
         let late = |_| Reason::TimedOut { after: self.timeout, phase };
         timeout(self.timeout.saturating_sub(self.start.elapsed()), work).await.map_err(late)
     }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Change, Check, Input, Machine, Output, Reason, probe};
+use super::{Change, Check, Input, Machine, Output, Passed, Reason, probe};
+use crate::upstream::role::Answer;
 use crate::upstream::{Health, LastProbe, ServerState, Upstream};
 
 /// The checks of every server that runs, one task each.
@@ -20,6 +20,23 @@ pub struct Checks {
     running: HashMap<u32, watch::Sender<Target>>,
     /// One permit for each probe under way.
     slots: Arc<Semaphore>,
+    /// Who judges what databases say of themselves.
+    reports: Option<mpsc::Sender<Report>>,
+}
+
+/// How one probe of a server went whose part in its group is looked at.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The server's name.
+    pub server: Arc<str>,
+    /// [`ServerState::id`]
+    pub id: u32,
+    /// When the answer was whole.
+    pub at: std::time::Instant,
+    /// What it said, or why it did not.
+    pub outcome: Result<Answer, Arc<str>>,
 }
 
 /// Whom a task checks, and how.
@@ -46,7 +63,14 @@ impl Checks {
     /// No checks yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { running: HashMap::new(), slots: Arc::new(Semaphore::new(Self::MOST_PROBES)) }
+        Self { running: HashMap::new(), slots: Arc::new(Semaphore::new(Self::MOST_PROBES)), reports: None }
+    }
+
+    /// No checks yet; what databases say of themselves goes to `reports`. A server is not asked again
+    /// before its report was taken, so that none is lost and none waits behind many.
+    #[must_use]
+    pub fn reporting(reports: mpsc::Sender<Report>) -> Self {
+        Self { reports: Some(reports), ..Self::new() }
     }
 
     /// Checks the servers of these upstreams and no others.
@@ -85,7 +109,7 @@ impl Checks {
                     }
                     None => {
                         let (sender, targets) = watch::channel(target);
-                        tokio::spawn(run(Arc::clone(state), targets, Arc::clone(&self.slots)));
+                        tokio::spawn(run(Arc::clone(state), targets, Arc::clone(&self.slots), self.reports.clone()));
                         sender
                     }
                 };
@@ -103,24 +127,33 @@ fn settle(state: &ServerState, upstream: &str, server: &str, health: Health, rea
     state.judge(health, reason, Instant::now().into_std());
     match health {
         Health::Down => tracing::warn!(upstream, server, reason, "server is down"),
-        Health::Up | Health::Unknown => tracing::info!(upstream, server, reason, "server is {}", health.as_str()),
+        Health::Up | Health::Unknown | Health::Kept => {
+            tracing::info!(upstream, server, reason, "server is {}", health.as_str());
+        }
     }
 }
 
-async fn run(state: Arc<ServerState>, mut targets: watch::Receiver<Target>, slots: Arc<Semaphore>) {
+async fn run(
+    state: Arc<ServerState>,
+    mut targets: watch::Receiver<Target>,
+    slots: Arc<Semaphore>,
+    reports: Option<mpsc::Sender<Report>>,
+) {
     let mut target = targets.borrow_and_update().clone();
     let mut machine = Machine::new(target.check.pace, state.health(), Instant::now().into_std(), u64::from(state.id));
     loop {
         // `biased`, so that a task whose server is gone writes no verdict any more.
         let changed = match machine.poll_output() {
             Some(Output::Became(change)) => {
-                announce(&state, &target, &change);
+                if !target.check.question.is_observed() {
+                    announce(&state, &target, &change);
+                }
                 continue;
             }
             Some(Output::Probe) => tokio::select! {
                 biased;
                 changed = targets.changed() => changed,
-                result = probe_in_turn(&target, &slots) => {
+                result = probe_and_report(&target, state.id, &slots, reports.as_ref()) => {
                     machine.handle(Instant::now().into_std(), note(&state, result));
                     continue;
                 }
@@ -142,16 +175,37 @@ async fn run(state: Arc<ServerState>, mut targets: watch::Receiver<Target>, slot
     }
 }
 
-async fn probe_in_turn(target: &Target, slots: &Semaphore) -> Result<Duration, Reason> {
+async fn probe_and_report(
+    target: &Target,
+    id: u32,
+    slots: &Semaphore,
+    reports: Option<&mpsc::Sender<Report>>,
+) -> Result<Passed, Reason> {
+    let result = probe_in_turn(target, slots).await;
+    if let Some(reports) = reports.filter(|_| target.check.question.is_observed()) {
+        let outcome = match &result {
+            Ok(Passed { answer: Some(answer), .. }) => Ok(answer.clone()),
+            Ok(Passed { answer: None, .. }) => Err("it said nothing of itself".into()),
+            Err(reason) => Err(reason.to_string().into()),
+        };
+        let (upstream, server) = (Arc::clone(&target.upstream), Arc::clone(&target.server));
+        let report = Report { upstream, server, id, at: Instant::now().into_std(), outcome };
+        // Where nobody judges any more, the process is about to end.
+        let _taken = reports.send(report).await;
+    }
+    result
+}
+
+async fn probe_in_turn(target: &Target, slots: &Semaphore) -> Result<Passed, Reason> {
     // The semaphore is never closed; without a permit the probe runs all the same.
     let _slot = slots.acquire().await.ok();
     probe(&target.check, target.check.address(target.address), &target.written).await
 }
 
-fn note(state: &ServerState, result: Result<Duration, Reason>) -> Input {
+fn note(state: &ServerState, result: Result<Passed, Reason>) -> Input {
     let at = Instant::now().into_std();
     match result {
-        Ok(took) => {
+        Ok(Passed { took, .. }) => {
             state.note_probe(LastProbe { at, took: Some(took), failure: None });
             Input::Passed { took }
         }

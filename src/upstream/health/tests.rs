@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::upstream::balance::{Balance, IpHash};
 use crate::upstream::discovery::{Addresses, Host, ServerSpec, expand};
+use crate::upstream::role::{Answer, RedisRole};
 use crate::upstream::{Health, Registry, Timeouts, Upstream};
 
 /// An origin that gives every request the same bytes and closes; without bytes it never answers.
@@ -196,6 +197,7 @@ fn upstream(registry: &Registry, host: Host, port: u16, check: Option<Check>) ->
         balance: Balance::IpHash(IpHash::default()),
         timeouts: Timeouts { connect: second, response: second, idle: second, queue: second },
         check: check.map(Arc::new),
+        role: None,
         slow_start: None,
         sessions: crate::upstream::SessionRules::default(),
         proxy_header: None,
@@ -282,4 +284,75 @@ async fn an_ended_check_ends_its_probe() {
     assert_eq!(checked.servers[0].state.health(), Health::Unknown);
     // The registry and the server hold it; the task did too.
     eventually("the end of the task", || Arc::strong_count(&checked.servers[0].state) == 2).await;
+}
+
+/// Answers every connection with these words, whatever it asks.
+async fn chatter(words: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ended = stream.write_all(words.as_bytes()).await;
+            let _ended = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    address
+}
+
+fn redis_check() -> Check {
+    let question = DatabaseQuestion {
+        engine: Engine::Redis,
+        user: "default".into(),
+        password: Secret(Arc::default()),
+        tls: None,
+        observe: true,
+    };
+    let pace = Pace { interval: Duration::from_millis(10), ..Pace::default() };
+    Check { question: Question::Database(question), port: None, proxy_header: None, tls: None, pace }
+}
+
+#[tokio::test]
+async fn what_a_database_says_of_itself_is_reported() {
+    let registry = Registry::new(1);
+    for (words, said) in [
+        ("$13\r\nrole:master\r\n\r\n", Ok(RedisRole::Primary)),
+        ("-LOADING not yet\r\n", Err("redis: LOADING not yet")),
+        ("$4\r\nrole\r\n", Err("the answer lacks role")),
+        ("*1\r\n", Err("redis: not an answer of Redis")),
+        ("HTTP/1.1 400 Bad Request\r\n", Err("redis: not an answer of Redis")),
+    ] {
+        let address = chatter(words).await;
+        let checked = upstream(&registry, Host::Address(address.ip()), address.port(), Some(redis_check()));
+        let (sender, mut reports) = tokio::sync::mpsc::channel(1);
+        let mut checks = Checks::reporting(sender);
+        checks.apply([&checked]);
+        for _ in 0..3 {
+            let report = reports.recv().await.unwrap();
+            assert_eq!((&*report.upstream, report.id), ("was", checked.servers[0].state.id));
+            match (report.outcome, &said) {
+                (Ok(Answer::Redis(seen)), Ok(role)) => assert_eq!(seen.role, *role),
+                (Err(reason), Err(wanted)) => assert_eq!(&*reason, *wanted),
+                (outcome, _) => panic!("{words}: {outcome:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_silent_has_its_time() {
+    let address = chatter("").await;
+    for (engine, phase) in [
+        (Engine::MySql, "login"),
+        (Engine::Postgres { database: "postgres".into() }, "login"),
+        (Engine::Redis, "response"),
+    ] {
+        let mut check = redis_check();
+        check.pace.timeout = Duration::from_millis(50);
+        if let Question::Database(question) = &mut check.question {
+            question.engine = engine;
+        }
+        let reason = probe(&check, address, "db:1").await.unwrap_err();
+        assert_eq!(reason.to_string(), format!("timed out after 50ms in {phase}"));
+    }
 }

@@ -9,11 +9,14 @@ pub mod h2;
 pub mod haechi;
 pub mod keepalived;
 pub mod load;
+pub mod mariadb;
 pub mod namespaces;
 pub mod origin;
 pub mod page;
 pub mod ports;
+pub mod postgres;
 pub mod raw;
+pub mod redis;
 pub mod segment;
 pub mod siege;
 #[cfg(test)]
@@ -21,6 +24,7 @@ mod tests;
 pub mod tomcat;
 pub mod tools;
 pub mod websocket;
+pub mod writers;
 
 pub use client::{Client, Request, get};
 pub use eventually::{eventually, pace, within};

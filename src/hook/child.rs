@@ -1,6 +1,7 @@
 //! A program of the operator's: run to its end, or killed with all that it started when its time is over.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::User;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::plan::Program;
+use super::Program;
 
 /// Why a program did not pass.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ChildError {
+pub enum ChildError {
     /// Nobody has this name.
     #[error("there is no user `{0}`")]
     NoUser(String),
@@ -41,24 +43,15 @@ pub(super) enum ChildError {
 ///
 /// # Errors
 /// Where it does not end with 0 within `timeout`.
-pub(super) fn run(
-    program: &Program,
-    variables: &[(&str, &str)],
-    said: &[u8],
-    timeout: Duration,
-) -> Result<(), ChildError> {
+pub fn run(program: &Program, variables: &[(&str, &str)], said: &[u8], timeout: Duration) -> Result<(), ChildError> {
     let until = Instant::now() + timeout;
     let mut command = Command::new(&program.path);
     command.args(&program.arguments).current_dir("/").process_group(0);
     command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.envs(variables.iter().copied());
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(words(said).map_err(ChildError::Start)?).stdout(Stdio::null()).stderr(Stdio::null());
     become_user(&mut command, program)?;
     let mut child = start(&mut command).map_err(ChildError::Start)?;
-    if let Some(mut pipe) = child.stdin.take() {
-        // A pipe takes more than this without being read. Who does not want to read need not.
-        let _ = pipe.write_all(said);
-    }
     let status = end_of(&mut child, until).map_err(ChildError::Wait)?;
     match status {
         Some(status) if status.success() => Ok(()),
@@ -70,21 +63,31 @@ pub(super) fn run(
 /// Held while a thread starts a program.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// As long as it is there no program starts, so that no thread takes a signal.
-pub(super) fn hold() -> MutexGuard<'static, ()> {
+/// As long as it is there no program starts: where threads take no signals, one that starts a program does
+/// for a moment.
+#[must_use]
+pub fn hold_programs() -> MutexGuard<'static, ()> {
     STARTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A program begins with all signals open, whatever is blocked here: it has them from the thread that
 /// starts it.
 fn start(command: &mut Command) -> io::Result<Child> {
-    let _alone = hold();
+    let _alone = hold_programs();
     let before = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let child = command.spawn();
     if let Ok(before) = before {
         let _ = before.thread_set_mask();
     }
     child
+}
+
+/// A file in memory: who does not want to read it need not, however long it is.
+fn words(said: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("haechi-hook", MemfdFlags::CLOEXEC)?);
+    file.write_all(said)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn become_user(command: &mut Command, program: &Program) -> Result<(), ChildError> {
@@ -173,6 +176,12 @@ mod tests {
         blocked.thread_set_mask().unwrap();
         assert!(ran.is_ok(), "{ran:?}");
         assert!(after.contains(nix::sys::signal::Signal::SIGTERM), "here they are blocked as before");
+    }
+
+    #[test]
+    fn a_program_need_not_read_what_it_is_told() {
+        assert!(run(&shell("exit 0"), &[], &vec![b'x'; 1 << 20], LONG).is_ok());
+        assert!(run(&shell("[ $(wc -c) = 1048576 ]"), &[], &vec![b'x'; 1 << 20], LONG).is_ok());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::tls;
 
 /// Why a change did not arrive.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PostError {
+pub enum PostError {
     /// The runtime of the thread did not start.
     #[error("no runtime")]
     Runtime(#[source] io::Error),
@@ -47,7 +47,7 @@ pub(super) enum PostError {
 ///
 /// # Errors
 /// Where none comes within `timeout`.
-pub(super) fn post(url: &str, json: &str, timeout: Duration) -> Result<(), PostError> {
+pub fn post(url: &str, json: &str, timeout: Duration) -> Result<(), PostError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PostError::Runtime)?;
     let posted = runtime.block_on(async {
         let exchange = exchange(url, json);
