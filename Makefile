@@ -8,7 +8,7 @@
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git iproute2 keepalived nftables nghttp2-client \
 	bind9-dnsutils bsdutils mariadb-server nsd openssl postgresql python3 redis-server tomcat10-common util-linux valgrind
 BENCH_PACKAGES = nginx libnginx-mod-stream haproxy nghttp2-client valgrind linux-perf iproute2 python3
-BENCH_HA_PACKAGES = haproxy iproute2 keepalived nftables python3
+BENCH_HA_PACKAGES = haproxy iproute2 keepalived mariadb-server nftables python3
 TARGET = $${CARGO_TARGET_DIR:-target}
 
 demo:

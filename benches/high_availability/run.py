@@ -50,7 +50,7 @@ def arguments():
     parser.add_argument("--contender", type=contenders, default=[Haechi], metavar="NAME,..", help="haechi, keepalived")
     names = ", ".join(event.name for event in EVENTS)
     some = f"some of {names}; PATTERN*"
-    parser.add_argument("--only", type=chosen, default=PAIR_EVENTS, metavar="PATTERN,..", help=some)
+    parser.add_argument("--only", type=chosen, default=EVENTS, metavar="PATTERN,..", help=some)
     parser.add_argument("--rounds", type=int, default=3, help="how often each event is measured")
     parser.add_argument("--quick", action="store_true", help="one round, and less patience: does every event work?")
     kept = "write there all that was seen of each round"

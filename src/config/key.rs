@@ -39,8 +39,8 @@ pub(super) enum Kind {
     Size(u64, u64),
     Text,
     Path,
-    /// One of the first; the second exist in a later version.
-    Choice(&'static [&'static str], &'static [&'static str]),
+    /// One of these words.
+    Choice(&'static [&'static str]),
     List(&'static Self),
     Table(&'static [Key]),
     /// `[key.NAME]`
@@ -84,7 +84,7 @@ impl fmt::Display for Kind {
             Self::Size(min, max) => write!(f, "a size such as \"64KiB\", from {min} to {max} bytes"),
             Self::Text => f.write_str("text in quotes"),
             Self::Path => f.write_str("a path in quotes"),
-            Self::Choice(now, _) => f.write_str(&alternatives(now.iter().map(|word| format!("\"{word}\"")))),
+            Self::Choice(now) => f.write_str(&alternatives(now.iter().map(|word| format!("\"{word}\"")))),
             Self::List(Self::Table(_)) => f.write_str("a list of tables"),
             Self::List(Self::Text) => f.write_str("a list of texts"),
             Self::List(element) => write!(f, "a list, each entry {element}"),

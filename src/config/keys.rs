@@ -84,7 +84,7 @@ const ADMIN: &[Key] =
 const LOG: &[Key] = &[
     Key::default(
         "level",
-        Choice(&["error", "warn", "info", "debug", "trace"], &[]),
+        Choice(&["error", "warn", "info", "debug", "trace"]),
         "\"info\"",
         "Diagnostics at this level and above go to stderr",
     ),
@@ -93,14 +93,14 @@ const LOG: &[Key] = &[
 
 const ACCESS: &[Key] = &[
     Key::default("to", Text, "\"stdout\"", "\"stdout\" or the path of a file, opened anew on SIGUSR1"),
-    Key::default("format", Choice(&["json", "combined", "off"], &[]), "\"json\"", "The form of a line"),
+    Key::default("format", Choice(&["json", "combined", "off"]), "\"json\"", "The form of a line"),
 ];
 
 const LISTENER: &[Key] = &[
     Key::required("bind", PLAIN_TEXTS, "Addresses and ports, as in \"0.0.0.0:443\" and \"[::]:443\""),
     Key::default(
         "mode",
-        Choice(&["http", "tcp", "udp"], &[]),
+        Choice(&["http", "tcp", "udp"]),
         "\"http\"",
         "What is served: HTTP by sites, or connections (tcp) or datagrams (udp) by an upstream",
     ),
@@ -118,7 +118,7 @@ const LISTENER: &[Key] = &[
     ),
     Key::optional(
         "protocols",
-        List(&Choice(&["http/1.1", "h2", "h2c"], &[])),
+        List(&Choice(&["http/1.1", "h2", "h2c"])),
         "What is spoken; left out: \"http/1.1\", and with tls \"h2\" too. h2c: HTTP/2 by prior knowledge without tls",
     ),
     Key::optional("tls", Table(TLS), "TLS; left out: plain"),
@@ -272,11 +272,11 @@ const TLS: &[Key] = &[
         "Certificates named one by one; the first answers where SNI names none",
     ),
     Key::optional("directory", Path, "A folder: every NAME.crt with NAME.key in it, chosen by SNI"),
-    Key::default("min_version", Choice(&["1.2", "1.3"], &[]), "\"1.2\"", "The oldest version of TLS that is accepted"),
+    Key::default("min_version", Choice(&["1.2", "1.3"]), "\"1.2\"", "The oldest version of TLS that is accepted"),
     Key::optional("client_ca", Path, "CAs of client certificates (mTLS)"),
     Key::optional(
         "client_auth",
-        Choice(&["required", "optional"], &[]),
+        Choice(&["required", "optional"]),
         "With client_ca: whether a client must show a certificate; left out: \"required\"",
     ),
 ];
@@ -329,7 +329,7 @@ const FILES: &[Key] = &[
     Key::default("index", PLAIN_TEXTS, "[\"index.html\"]", "Files that answer for a folder, the first that is there"),
     Key::default(
         "precompressed",
-        List(&Choice(&["br", "gzip", "zstd"], &[])),
+        List(&Choice(&["br", "gzip", "zstd"])),
         "[]",
         "Compressed neighbours (.br, .gz, .zst) that are served to clients that take them, the preferred first",
     ),
@@ -343,7 +343,7 @@ const FILES: &[Key] = &[
     Key::default("hidden", Bool, "false", "Names that begin with a dot are served"),
     Key::default(
         "symlinks",
-        Choice(&["inside", "follow", "deny"], &[]),
+        Choice(&["inside", "follow", "deny"]),
         "\"inside\"",
         "Symbolic links: \"inside\" the root only, \"follow\" them anywhere, or \"deny\"",
     ),
@@ -394,7 +394,7 @@ const HEADER_RULES: &[Key] = &[
 const UPSTREAM: &[Key] = &[
     Key::default(
         "balance",
-        Either(&[Choice(BALANCES, &[]), Table(BALANCE)]),
+        Either(&[Choice(BALANCES), Table(BALANCE)]),
         "\"round_robin\"",
         "How a server is chosen: a name, or a table such as { by = \"ip_hash\", prefix = 24 }",
     ),
@@ -405,7 +405,7 @@ const UPSTREAM: &[Key] = &[
     ),
     Key::default(
         "protocol",
-        Choice(&["http/1.1", "h2c", "h2"], &[]),
+        Choice(&["http/1.1", "h2c", "h2"]),
         "\"http/1.1\"",
         "What the servers speak; h2c: HTTP/2 by prior knowledge without tls, h2: HTTP/2 with tls",
     ),
@@ -424,7 +424,7 @@ const UPSTREAM: &[Key] = &[
     ),
     Key::optional(
         "on_down",
-        Choice(&["keep", "close"], &[]),
+        Choice(&["keep", "close"]),
         "Sessions of tcp listeners on a server that is judged down: \"close\" cuts them at once; left out: \"keep\", with a role in its check \"close\"",
     ),
     Key::optional(
@@ -439,7 +439,7 @@ const UPSTREAM: &[Key] = &[
     ),
     Key::optional(
         "send_proxy_protocol",
-        Choice(&["v1", "v2"], &[]),
+        Choice(&["v1", "v2"]),
         "The PROXY header that tells the servers who the client is; over HTTP each exchange then has a connection of its own",
     ),
     Key::optional("health", Table(HEALTH), "The active check; left out: none"),
@@ -449,7 +449,7 @@ const UPSTREAM: &[Key] = &[
 const BALANCES: &[&str] = &["round_robin", "least_conn", "random", "ip_hash", "hash"];
 
 const BALANCE: &[Key] = &[
-    Key::required("by", Choice(BALANCES, &[]), "How a server is chosen"),
+    Key::required("by", Choice(BALANCES), "How a server is chosen"),
     Key::default("prefix", Integer(1, 32), "32", "ip_hash: leading bits of an IPv4 address that count"),
     Key::default("prefix_v6", Integer(1, 128), "128", "ip_hash: leading bits of an IPv6 address that count"),
     Key::optional("header", Text, "hash: the field whose value counts"),

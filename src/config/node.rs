@@ -328,11 +328,6 @@ impl<'a> Leaf<'a> {
 
     pub(super) fn choice<T: Copy>(self, words: &[(&str, T)]) -> Option<T> {
         let DeValue::String(text) = self.value else { return self.wrong() };
-        if let Kind::Choice(_, later) = self.kind
-            && later.contains(&&**text)
-        {
-            return self.later(&format!("\"{text}\""));
-        }
         match words.iter().find(|(word, _)| word == text) {
             Some((_, meaning)) => Some(*meaning),
             None => match nearest(text, words.iter().map(|(word, _)| *word)) {
@@ -411,12 +406,6 @@ impl<'a> Leaf<'a> {
         let entry = if self.is_entry { "an entry of " } else { "" };
         let message = format!("{entry}`{}` must be {}, not {}", self.key, self.expected, found(self.value));
         Diagnostic::error(self.span, message)
-    }
-
-    fn later<T>(self, value: &str) -> Option<T> {
-        let message = format!("`{} = {value}` is not available in this version", self.key);
-        self.walk.fault(Diagnostic::error(self.span, message));
-        None
     }
 }
 

@@ -53,7 +53,7 @@ fn kind(of: &Kind) -> Map<String, Value> {
             single("anyOf", json!([with("string", "pattern", json!(SIZE)), with("integer", "minimum", json!(0))]))
         }
         Kind::Text | Kind::Path => object("string"),
-        Kind::Choice(now, _) => single("enum", json!(now)),
+        Kind::Choice(now) => single("enum", json!(now)),
         Kind::List(element) => with("array", "items", kind(element).into()),
         Kind::Table(keys) => table(keys),
         Kind::Named(keys) => with("object", "additionalProperties", table(keys).into()),

@@ -11,7 +11,7 @@ const PASSWORD_FILE: Key =
 
 const ROLE: Key = Key::optional(
     "role",
-    Choice(&["primary", "replica"], &[]),
+    Choice(&["primary", "replica"]),
     "The part in its group that a server needs to be used; left out: an answer to a query is enough",
 );
 
@@ -20,7 +20,7 @@ const MAX_LAG: Key =
 
 const FALLBACK: Key = Key::optional(
     "fallback",
-    Choice(&["primary", "none"], &[]),
+    Choice(&["primary", "none"]),
     "role \"replica\": who serves where no replica can, the primary or nobody; left out: \"primary\"",
 );
 

@@ -61,13 +61,13 @@ pub(super) const VRRP: &[Key] = &[
     Key::optional("auth_hmac", Table(AUTH_HMAC), "Adverts carry a proof of a secret, as keepalived 2.4 has it"),
     Key::default(
         "checksum",
-        Choice(&["keepalived", "rfc9568"], &[]),
+        Choice(&["keepalived", "rfc9568"]),
         "\"keepalived\"",
         "version 3, IPv4: what the checksum of adverts sent covers, a pseudo-header too or the message alone; both are believed",
     ),
     Key::default(
         "on_partition",
-        Choice(&["serve", "stop"], &[]),
+        Choice(&["serve", "stop"]),
         "\"serve\"",
         "Adverts are lost while the other host still serves: \"serve\" too, or \"stop\" and let it",
     ),
@@ -87,7 +87,7 @@ const AUTH_HMAC: &[Key] = &[
     Key::required("keys", List(&Table(HMAC_KEY)), "The secrets; the first signs, each is believed"),
     Key::default(
         "mode",
-        Choice(&["receive_only", "permissive", "enforce"], &[]),
+        Choice(&["receive_only", "permissive", "enforce"]),
         "\"enforce\"",
         "For a change-over: \"receive_only\" signs nothing yet, \"permissive\" signs and believes unsigned adverts, \"enforce\" refuses those",
     ),
@@ -157,7 +157,7 @@ const HOOKS: &[Key] = &[
     Key::default("timeout", Duration, "\"5s\"", "How long it may take"),
     Key::default(
         "on",
-        List(&Choice(&["active", "backup", "fault"], &[])),
+        List(&Choice(&["active", "backup", "fault"])),
         "[\"active\", \"backup\", \"fault\"]",
         "The states whose beginning is told",
     ),
