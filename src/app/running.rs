@@ -218,7 +218,15 @@ mod tests {
     fn snapshot(generation: u64) -> Arc<Snapshot> {
         let error_pages = ErrorPages::default();
         let capacity = Capacity { exchanges: 1, lag: Duration::ZERO };
-        Arc::new(Snapshot { generation, capacity, listeners: vec![], upstreams: vec![], warnings: vec![], error_pages })
+        Arc::new(Snapshot {
+            generation,
+            capacity,
+            listeners: vec![],
+            upstreams: vec![],
+            tells_addresses: false,
+            warnings: vec![],
+            error_pages,
+        })
     }
 
     #[test]

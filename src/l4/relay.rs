@@ -45,8 +45,8 @@ pub(super) async fn run(
         }
         // One each: a way that never rests takes nothing of the other's.
         let (mut up_turn, mut down_turn) = (TURN, TURN);
-        let forth = up.poll(cx, pair.client, pair.server, &mut up_turn);
-        let back = down.poll(cx, pair.server, pair.client, &mut down_turn);
+        let forth = up.poll(cx, pair.client, pair.server, &mut up_turn, down.shut);
+        let back = down.poll(cx, pair.server, pair.client, &mut down_turn, up.shut);
         if session.moved(up.bytes, down.bytes) {
             idle.set(timeouts.idle);
         }
@@ -115,21 +115,24 @@ struct Way {
 }
 
 impl Way {
-    /// Ready when `from` has ended and `to` was told. Pending with nothing of `turn` left it could go on.
+    /// Ready when `from` has ended and `to` was told, or is told by its close: where `last`, the other way is
+    /// over. Pending with nothing of `turn` left it could go on.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
         turn: &mut usize,
+        last: bool,
     ) -> Poll<Result<(), WayFault>> {
         loop {
             ready!(self.poll_write(cx, to)).map_err(WayFault::To)?;
             if self.ended {
-                if !self.shut {
+                // TLS has a word for the end, which a close does not say.
+                if !self.shut && !(last && to.plain().is_some()) {
                     ready!(to.poll_shutdown(cx)).map_err(WayFault::To)?;
-                    self.shut = true;
                 }
+                self.shut = true;
                 return Poll::Ready(Ok(()));
             }
             if *turn == 0 {

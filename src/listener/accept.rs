@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -151,9 +151,9 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
         cells.closed.add(1);
         return;
     };
-    // An address that cannot be told stands for any.
-    let local = socket.local_addr().unwrap_or_else(|_| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
-    let client = Client { peer, local, tls: None };
+    // A system call of which only headers to servers tell. An address that is not known stands for any.
+    let local = if snapshot.tells_addresses { socket.local_addr().ok() } else { None };
+    let client = Client { peer, local: local.unwrap_or_else(|| any(peer)), tls: None };
     let counted = Counted { open: worker.open(), worker: Rc::clone(worker), cells: Arc::clone(&listener.cells) };
     if listener.tls.is_none() && !listener.protocols.h2c && !listener.proxy_protocol {
         let stream = Stream::Tcp(socket.into());
@@ -188,6 +188,14 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
             Opened::Other(connection) => connection.as_mut().await,
         }
     });
+}
+
+/// No address in particular, of the same family as this one.
+fn any(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// What serves a client. HTTP/2 takes many times what HTTP/1.x does.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 pub struct Client {
     /// The client's address: of the socket's other end, or by a PROXY header.
     pub peer: SocketAddr,
-    /// The address that it connected to, by the same.
+    /// The address that it connected to, by the same; no particular one where nobody is told of it.
     pub local: SocketAddr,
     /// What the handshake settled; `None`: no TLS.
     pub tls: Option<Box<TlsFacts>>,

@@ -69,6 +69,7 @@ pub fn compile(
         None => Ok(Snapshot {
             generation: previous.map_or(lasting.generation, |snapshot| snapshot.generation) + 1,
             listeners,
+            tells_addresses: upstreams.iter().any(|upstream| upstream.proxy_header.is_some()),
             upstreams,
             warnings,
             error_pages,

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// In file order.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether a server is told whose connections it gets (`send_proxy_protocol`).
+    pub tells_addresses: bool,
     /// What the operator should know though it is no fault: certificates that have ended.
     pub warnings: Vec<Diagnostic>,
     /// For every site without a page of its own.

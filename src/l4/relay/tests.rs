@@ -17,7 +17,7 @@ fn memory(room: usize) -> (Stream, DuplexStream) {
 async fn pass(way: &mut Way, from: &mut Stream, to: &mut Stream) -> Result<(), WayFault> {
     poll_fn(|cx| {
         let mut turn = TURN;
-        let passed = way.poll(cx, from, to, &mut turn);
+        let passed = way.poll(cx, from, to, &mut turn, false);
         if passed.is_pending() && turn == 0 {
             end_turn(cx);
         }
