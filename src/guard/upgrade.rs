@@ -33,6 +33,7 @@ use crate::diagnostic::{Causes, Faults};
 use crate::hook::hold_programs;
 use crate::net::{Endpoint, Listening, Transport};
 use crate::telemetry::diagnostics;
+use crate::vrrp::host::real_time;
 
 /// The form of [`Estate`]: another binary takes over only where it has the same. To be counted up with
 /// every change of it, or of [`Seed`].
@@ -127,6 +128,7 @@ impl Right {
         let estate: Estate = postcard::from_bytes(&bytes)?;
         // Before anything else: the other hosts wait for an advert.
         let vips = Vips::resume(estate.vips);
+        let _ = real_time::run_like_others();
         let instance = Arc::new(Instance::adopt(next()?, next()?, estate.socket.into()));
         let mut held = Held::default();
         for (endpoint, count) in estate.sockets {
@@ -213,8 +215,12 @@ impl Guard {
         diagnostics::finish(LAST_WORDS);
         // A thread that starts one has its signals open for as long.
         let _none_starts = hold_programs();
+        // Until the next program has VRRP going again every millisecond counts. Where it is not allowed it takes
+        // the longer.
+        let _ = real_time::run_before_others(1);
         let mut command = Command::new(self.program.path());
         let error = command.arg("run").arg("--config").arg(&self.path).arg("--adopt").exec();
+        let _ = real_time::run_like_others();
         if let Ok(null) = File::open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(null);
         }

@@ -16,6 +16,7 @@ mod home;
 mod instance;
 mod lineup;
 mod link;
+pub mod real_time;
 mod speaker;
 mod status;
 mod tally;
@@ -28,7 +29,6 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 use super::NetworkError;
 use super::herald::{self, MOST_NOTES, Note, Notes, Outside};
@@ -81,7 +81,7 @@ const MOST_ORDERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Above what ordinary programs use, below the kernel's own threads.
-const REAL_TIME_PRIORITY: u8 = 50;
+const REAL_TIME_PRIORITY: i32 = 50;
 
 impl Host {
     /// Starts the threads, in the network namespace of the caller. What the program that this one replaces
@@ -112,7 +112,7 @@ impl Host {
             .name("vrrp".into())
             .spawn(move || {
                 let _speaking = speaking;
-                notes.put(Note::RealTime(run_before_others()));
+                notes.put(Note::RealTime(real_time::run_before_others(REAL_TIME_PRIORITY)));
                 Speaker::new(World::new(network, notes), plans, left).run(&ears);
             })
             .map_err(no_thread)?;
@@ -220,14 +220,4 @@ impl Host {
 pub fn release(plans: &[Plan]) -> Vec<(String, Result<Vec<IpNet>, NetworkError>)> {
     let release = |plan: &Plan| (plan.name.to_string(), network::release(&plan.interface, &plan.addresses));
     plans.iter().map(release).collect()
-}
-
-/// Nothing inherits it: this thread starts no other and no program. SCHED_RESET_ON_FORK would say so to the
-/// kernel, too, but no library sets it for this policy without `unsafe`.
-fn run_before_others() -> io::Result<()> {
-    let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let priority = ThreadPriority::try_from(REAL_TIME_PRIORITY).map_err(io::Error::other)?;
-    let this = thread_priority::thread_native_id();
-    thread_priority::set_thread_priority_and_policy(this, priority, fifo)
-        .map_err(|error| io::Error::other(format!("{error:?}")))
 }
