@@ -65,7 +65,6 @@ static STARTING: Mutex<()> = Mutex::new(());
 
 /// As long as it is there no program starts: where threads take no signals, one that starts a program does
 /// for a moment.
-#[must_use]
 pub fn hold_programs() -> MutexGuard<'static, ()> {
     STARTING.lock().unwrap_or_else(PoisonError::into_inner)
 }

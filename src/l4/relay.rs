@@ -129,7 +129,8 @@ impl Way {
             ready!(self.poll_write(cx, to)).map_err(WayFault::To)?;
             if self.ended {
                 // TLS has a word for the end, which a close does not say.
-                if !self.shut && !(last && to.plain().is_some()) {
+                let told_by_close = last && to.plain().is_some();
+                if !self.shut && !told_by_close {
                     ready!(to.poll_shutdown(cx)).map_err(WayFault::To)?;
                 }
                 self.shut = true;
