@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -24,9 +25,9 @@ use super::child::{Event, What};
 use super::instance::{Asked, Instance, InstanceFault};
 use super::life::Guard;
 use super::offer::{Read, open_log, threads};
-use super::privileges;
 use super::sockets::Held;
 use super::vips::{LeftVips, Vips};
+use super::{privileges, signals};
 use crate::app::LAST_WORDS;
 use crate::control::{LinkFault, Seed, leave_letter, pair, take_letter};
 use crate::diagnostic::{Causes, Faults};
@@ -139,6 +140,9 @@ impl Right {
             held.adopt_admin(address, Listening::received(Transport::Tcp, next()?));
         }
         let workers = estate.workers.into_iter().map(|pid| Ok((pid, next()?))).collect::<io::Result<_>>()?;
+        // What is left was only to outlive the exec; its end takes its time. Threads take no signals.
+        let _held = signals::hold();
+        thread::spawn(move || drop(descriptors));
         Ok(Self { instance, held, seed: estate.seed, workers, vips })
     }
 }
@@ -252,6 +256,8 @@ impl Guard {
         let mut memory = File::from(memfd_create("haechi", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         memory.write_all(&postcard::to_stdvec(&estate)?)?;
         descriptors.push_front(memory.into());
+        // Of no use to the next program but that they do not end within the exec, while no advert is sent.
+        descriptors.extend(self.vips.frames());
         let (ours, theirs) = pair()?;
         leave_letter(&ours, &[], &Vec::from(descriptors))?;
         Ok(theirs)

@@ -1,6 +1,7 @@
 //! The virtual addresses that this host shares with others: what their threads are told of its
 //! services, and what is asked of them.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -133,6 +134,11 @@ impl Vips {
             instances: self.status().unwrap_or_default().left(),
             drained: self.drained,
         }
+    }
+
+    /// Sockets that must not end within an exec.
+    pub(super) fn frames(&self) -> Vec<OwnedFd> {
+        self.host.as_ref().and_then(|host| host.frames().ok()).unwrap_or_default()
     }
 
     /// How the instances are; `None` where there are none.

@@ -24,6 +24,7 @@ mod team;
 mod world;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -195,6 +196,17 @@ impl Host {
         let released = asked && ended(&speaks);
         drop(orders);
         ended(&heralds) && released
+    }
+
+    /// The sockets of frames once more. While somebody holds them an exec does not wait for their end, which
+    /// takes the kernel some 16 ms each.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub fn frames(&self) -> Result<Vec<OwnedFd>, Gone> {
+        let (answer, frames) = sync_channel(1);
+        self.order(Order::Frames(answer))?;
+        frames.recv_timeout(PATIENCE).map_err(|_| Gone)
     }
 
     fn order(&self, order: Order) -> Result<(), Gone> {

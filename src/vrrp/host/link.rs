@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -70,6 +71,11 @@ impl Wants {
 }
 
 impl Link {
+    /// The socket of its frames once more, where it is open.
+    pub(super) fn frames(&self) -> Option<OwnedFd> {
+        self.open.as_ref()?.frames.handle().ok()
+    }
+
     /// One of which nothing is known yet.
     pub(super) fn new(name: Arc<str>, wants: Wants, virtual_addresses: Arc<[IpNet]>) -> Self {
         let report = Reported::Never;

@@ -9,6 +9,7 @@
 //! What was due at `now` is decided by all adverts that had come by then: the sockets are emptied after
 //! the clock is read.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) enum Order {
     StopNow,
     /// Say how everything is.
     Survey(SyncSender<Survey>),
+    /// Give the sockets of frames once more.
+    Frames(SyncSender<Vec<OwnedFd>>),
 }
 
 /// Where everything comes in.
@@ -248,6 +251,9 @@ impl Speaker {
             Order::StopNow => self.stop(now, Machine::stop_now),
             // Whoever asked may have gone.
             Order::Survey(answer) => drop(answer.try_send(self.survey(now))),
+            Order::Frames(answer) => {
+                drop(answer.try_send(self.world.links.iter().filter_map(Link::frames).collect()));
+            }
         }
     }
 
