@@ -16,8 +16,8 @@ class Haechi(Contender):
     # What its log says, by event.
     unheard = "adverts do not arrive"
     refused = "refused: its password"
-    errant = "errant"
-    double = "writable"
+    errant = "has transactions that the primary has not"
+    double = "more than one primary"
 
     @classmethod
     def version(cls):
