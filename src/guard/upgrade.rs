@@ -257,7 +257,7 @@ impl Guard {
         memory.write_all(&postcard::to_stdvec(&estate)?)?;
         descriptors.push_front(memory.into());
         // Of no use to the next program but that they do not end within the exec, while no advert is sent.
-        descriptors.extend(self.vips.frames());
+        descriptors.extend(self.vips.sockets());
         let (ours, theirs) = pair()?;
         leave_letter(&ours, &[], &Vec::from(descriptors))?;
         Ok(theirs)

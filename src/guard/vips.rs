@@ -137,8 +137,8 @@ impl Vips {
     }
 
     /// Sockets that must not end within an exec.
-    pub(super) fn frames(&self) -> Vec<OwnedFd> {
-        self.host.as_ref().and_then(|host| host.frames().ok()).unwrap_or_default()
+    pub(super) fn sockets(&self) -> Vec<OwnedFd> {
+        self.host.as_ref().and_then(|host| host.sockets().ok()).unwrap_or_default()
     }
 
     /// How the instances are; `None` where there are none.

@@ -1,7 +1,7 @@
 //! The socket that whole frames go through: announcements, and questions with their answers.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind, recvfrom};
@@ -52,14 +52,6 @@ impl FrameSocket {
         let address = link_address(interface)?;
         bind(socket.as_raw_fd(), &address).map_err(NetworkError::on(name, "packet socket not bound"))?;
         Ok(Self { socket, index: interface.index })
-    }
-
-    /// The same socket once more.
-    ///
-    /// # Errors
-    /// When the process may open no more files.
-    pub fn handle(&self) -> io::Result<OwnedFd> {
-        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// Sends a whole frame.

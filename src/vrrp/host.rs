@@ -198,15 +198,16 @@ impl Host {
         ended(&heralds) && released
     }
 
-    /// The sockets of frames once more. While somebody holds them an exec does not wait for their end, which
-    /// takes the kernel some 16 ms each.
+    /// The sockets on all interfaces once more. While somebody holds them an exec does not wait for their end,
+    /// which takes the kernel some 16 ms for one of frames, and for one of adverts the lock that all changes of
+    /// the network share.
     ///
     /// # Errors
     /// [`Gone`]
-    pub fn frames(&self) -> Result<Vec<OwnedFd>, Gone> {
-        let (answer, frames) = sync_channel(1);
-        self.order(Order::Frames(answer))?;
-        frames.recv_timeout(PATIENCE).map_err(|_| Gone)
+    pub fn sockets(&self) -> Result<Vec<OwnedFd>, Gone> {
+        let (answer, sockets) = sync_channel(1);
+        self.order(Order::Sockets(answer))?;
+        sockets.recv_timeout(PATIENCE).map_err(|_| Gone)
     }
 
     fn order(&self, order: Order) -> Result<(), Gone> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -71,9 +71,11 @@ impl Wants {
 }
 
 impl Link {
-    /// The socket of its frames once more, where it is open.
-    pub(super) fn frames(&self) -> Option<OwnedFd> {
-        self.open.as_ref()?.frames.handle().ok()
+    /// The sockets on it once more, those that are open.
+    pub(super) fn handles(&self) -> Vec<OwnedFd> {
+        let Some(open) = &self.open else { return Vec::new() };
+        let adverts = [&open.v4, &open.v6].into_iter().flatten().map(AsFd::as_fd);
+        adverts.chain([open.frames.as_fd()]).filter_map(|socket| socket.try_clone_to_owned().ok()).collect()
     }
 
     /// One of which nothing is known yet.

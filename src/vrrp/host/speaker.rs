@@ -45,8 +45,8 @@ pub(super) enum Order {
     StopNow,
     /// Say how everything is.
     Survey(SyncSender<Survey>),
-    /// Give the sockets of frames once more.
-    Frames(SyncSender<Vec<OwnedFd>>),
+    /// Give every socket on a link once more.
+    Sockets(SyncSender<Vec<OwnedFd>>),
 }
 
 /// Where everything comes in.
@@ -251,8 +251,8 @@ impl Speaker {
             Order::StopNow => self.stop(now, Machine::stop_now),
             // Whoever asked may have gone.
             Order::Survey(answer) => drop(answer.try_send(self.survey(now))),
-            Order::Frames(answer) => {
-                drop(answer.try_send(self.world.links.iter().filter_map(Link::frames).collect()));
+            Order::Sockets(answer) => {
+                drop(answer.try_send(self.world.links.iter().flat_map(Link::handles).collect()));
             }
         }
     }
