@@ -236,7 +236,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
         if let Some(asker) = guard.exchanges() {
             // It comes back where it fails.
             let _held = signals.pass_on().await;
-            guard.exchange(asker);
+            guard.exchange(asker, watch.handle());
         }
     }
     guard.finish_ledger();

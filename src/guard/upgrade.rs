@@ -190,8 +190,9 @@ impl Guard {
 
     /// Becomes the new binary. Signals must be held. Where it goes well nothing comes back, and who asked
     /// sees its connection end.
-    pub(super) fn exchange(&self, asker: Option<Asked>) {
-        refuse(asker, &self.become_new());
+    /// `slow` need only outlive the exec.
+    pub(super) fn exchange(&self, asker: Option<Asked>, slow: Option<OwnedFd>) {
+        refuse(asker, &self.become_new(slow));
     }
 
     /// Does what a start does with the config as it lies there: what fails then ends the guard.
@@ -208,8 +209,8 @@ impl Guard {
     }
 
     /// Becomes the new binary; what comes back is why not.
-    fn become_new(&self) -> UpgradeFault {
-        let left = match self.leave() {
+    fn become_new(&self, slow: Option<OwnedFd>) -> UpgradeFault {
+        let left = match self.leave(slow) {
             Ok(left) => left,
             Err(fault) => return fault,
         };
@@ -232,7 +233,7 @@ impl Guard {
     }
 
     /// The socket in which everything waits that the next program needs.
-    fn leave(&self) -> Result<OwnedFd, UpgradeFault> {
+    fn leave(&self, slow: Option<OwnedFd>) -> Result<OwnedFd, UpgradeFault> {
         let mut descriptors = VecDeque::new();
         let (lock, listener, socket) = self.instance.handles()?;
         descriptors.extend([lock, listener]);
@@ -258,6 +259,7 @@ impl Guard {
         descriptors.push_front(memory.into());
         // Of no use to the next program but that they do not end within the exec, while no advert is sent.
         descriptors.extend(self.vips.sockets());
+        descriptors.extend(slow);
         let (ours, theirs) = pair()?;
         leave_letter(&ours, &[], &Vec::from(descriptors))?;
         Ok(theirs)

@@ -19,7 +19,9 @@ mod tests;
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Instant;
@@ -35,6 +37,8 @@ use self::settle::{Input, Settle};
 pub struct Watch {
     orders: SyncSender<Order>,
     changes: tokio::sync::mpsc::Receiver<()>,
+    /// Where the kernel tells of events, if it does.
+    source: Option<Arc<OwnedFd>>,
 }
 
 impl Watch {
@@ -76,8 +80,16 @@ impl Watch {
         let (orders, inbox) = mpsc::sync_channel(16);
         let (announce, changes) = tokio::sync::mpsc::channel(1);
         let events = if with_events { kernel_events(orders.clone()) } else { None };
+        let source = events.as_ref().map(Events::source);
         thread::Builder::new().name("watch".into()).spawn(move || run(&inbox, &announce, events))?;
-        Ok(Self { orders, changes })
+        Ok(Self { orders, changes, source })
+    }
+
+    /// What the kernel tells of events by, once more. While somebody holds it an exec does not wait for its end,
+    /// which takes the kernel some 14 ms.
+    #[must_use]
+    pub fn handle(&self) -> Option<OwnedFd> {
+        self.source.as_ref()?.try_clone().ok()
     }
 }
 

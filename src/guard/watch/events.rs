@@ -47,6 +47,11 @@ impl Events {
         Ok(Self { inotify, watched: Vec::new(), _alive: alive })
     }
 
+    /// Where the kernel tells of them.
+    pub(super) fn source(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.inotify)
+    }
+
     /// Watches these paths and no others. Ones that stay are watched anew: there may be another file
     /// of that name. `fault` is told what cannot be watched.
     pub(super) fn watch<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>, fault: impl Fn(&Path, io::Error)) {
