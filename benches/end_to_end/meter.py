@@ -27,8 +27,9 @@ class Meter:
         self.cpu = cpu
         self.user = cpu * user / max(user + system, 1)
         self.wall = wall
-        # Whose figures suffer: what else ran on the contender's CPU meanwhile.
-        self.others = max(0.0, busy / TICKS_PER_SECOND - cpu) / wall
+        # Whose figures suffer: what else ran on the contender's CPU meanwhile, in seconds. Ticks
+        # are coarse: of a short time it can be below nothing, of many they add up.
+        self.others = busy / TICKS_PER_SECOND - cpu
 
     def now(self):
         cpu = user = system = 0

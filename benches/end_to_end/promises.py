@@ -36,7 +36,7 @@ class Variant(Scenario):
 class Hosts(Scenario):
     """A full handshake for a name at random, each name with its own certificate."""
 
-    rounds = 1
+    is_whole = True
     promises = (
         Promise("seconds until the first answer", "start_seconds", 1),
         Promise("MiB then", "memory_mib", 60),
@@ -67,7 +67,7 @@ class Idle(Scenario):
     """Memory of a connection that was used once; the kernel's own is not counted."""
 
     figure = "kib_per_connection"
-    rounds = 1
+    is_whole = True
 
     def __init__(self, name, goal, **options):
         super().__init__(name, None, **options)
@@ -100,7 +100,7 @@ class Reload(Scenario):
     """Ten reloads under load: requests that failed, and those that a client may send again."""
 
     figure = "failed"
-    rounds = 1
+    is_whole = True
     promises = (
         Promise("failed requests", "failed", 0),
         Promise("processes more than before", "processes", 0),

@@ -2,6 +2,7 @@
 """Measures haechi beside nginx and HAProxy. What it measures and how: benches/README.md."""
 
 import argparse
+import collections
 import contextlib
 import fnmatch
 import http.client
@@ -17,6 +18,7 @@ import load
 import machine
 import meter
 import report
+import scenarios
 from contenders import Fault, Running
 from contenders.haechi import Haechi
 from contenders.haproxy import Haproxy
@@ -27,6 +29,7 @@ from scenarios import FILES, ORIGINS, SCENARIOS
 FAULTS = (Fault, OSError, ssl.SSLError, http.client.HTTPException, subprocess.SubprocessError, ValueError)
 
 EVERY = SCENARIOS + PROMISES
+SLICE = 125  # milliseconds
 
 
 def main():
@@ -97,7 +100,7 @@ class Bench:
         load.certificates(self.certificates, max(s.task_options.get("hosts", 1) for s in options.only))
 
     def compare(self, scenario):
-        """All contenders are up at once; each round measures one after the other, in turn."""
+        """All contenders are up at once; in each round they take turns."""
         milliseconds = self.options.milliseconds
         cells = {}
         with contextlib.ExitStack() as stack:
@@ -112,25 +115,39 @@ class Bench:
                     running[contender.name] = started
                 except FAULTS as fault:
                     self.failed(scenario, contender.name, cells, fault)
-            for turn in range(scenario.rounds or self.options.rounds):
-                names = list(running)
-                first = turn % max(len(names), 1)
-                for name in names[first:] + names[:first]:
-                    try:
-                        figures = scenario.measure(running[name], milliseconds)
-                        if turn == 0 and "cpu_us" in figures:
-                            figures["syscalls"] = meter.syscalls(
-                                running[name], lambda: scenario.load(running[name], milliseconds // 2)
-                            )
-                        cells[name]["rounds"].append(figures)
-                        shown = ", ".join(f"{key} {report.number(value)}" for key, value in figures.items())
-                        self.say(f"{scenario.name} {turn + 1} {name}: {shown}")
-                    except FAULTS as fault:
-                        self.failed(scenario, name, cells, fault)
-                        del running[name]
+            for turn in range(1 if scenario.is_whole else self.options.rounds):
+                for name, figures in self.round(scenario, running, cells, turn).items():
+                    cells[name]["rounds"].append(figures)
+                    shown = ", ".join(f"{key} {report.number(value)}" for key, value in figures.items())
+                    self.say(f"{scenario.name} {turn + 1} {name}: {shown}")
             for name in running if self.options.profile else []:
                 self.profile(scenario, running[name])
         self.results.append((scenario, cells))
+
+    def round(self, scenario, running, cells, turn):
+        """The machine is faster or slower by the tenth of a second: contenders take turns within
+        it, so that each has of both."""
+        slices = 1 if scenario.is_whole else max(1, self.options.milliseconds // SLICE)
+        milliseconds = self.options.milliseconds // slices
+        totals, found = {}, {}
+        for number in range(slices):
+            names = list(running)
+            first = (turn + number) % max(len(names), 1)
+            for name in names[first:] + names[:first]:
+                try:
+                    if scenario.is_whole:
+                        found[name] = scenario.measure(running[name], milliseconds)
+                    else:
+                        totals.setdefault(name, collections.Counter()).update(scenario.slice(running[name], milliseconds))
+                except FAULTS as fault:
+                    self.failed(scenario, name, cells, fault)
+                    del running[name]
+        found |= {name: scenarios.figures(totals[name]) for name in running if name in totals}
+        for name in running if turn == 0 else []:
+            if "cpu_us" in found[name]:
+                load_it = lambda name=name: scenario.load(running[name], self.options.milliseconds // 2)
+                found[name]["syscalls"] = meter.syscalls(running[name], load_it)
+        return {name: found[name] for name in running}
 
     def able(self, scenario):
         if scenario.variant:

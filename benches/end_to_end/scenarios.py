@@ -1,5 +1,6 @@
 """What is measured: for each scenario a task, a load, and the figure that is compared."""
 
+import collections
 import pathlib
 
 import load
@@ -17,7 +18,7 @@ class Scenario:
     figure = "cpu_us"  # the figure that is compared; the lower the better
     unit = "CPU µs per request"
     promises = ()  # what else is promised of it
-    rounds = None  # where one tells as much as many
+    is_whole = False  # measured once and at a stretch, where one round tells as much as many
     variant = None  # what haechi is compared with instead of its peers: itself in another setting
 
     def __init__(self, name, goal, length=1024, connections=64, is_counted=False, load_options=None, **task):
@@ -80,22 +81,29 @@ class Scenario:
         return load.http1_command(milliseconds, **self.options(running.task))
 
     def measure(self, running, milliseconds):
+        """What a whole round shows."""
+        return figures(self.slice(running, milliseconds))
+
+    def slice(self, running, milliseconds):
+        """What was used and what was done; slices of a round add up."""
         with Meter(running) as meter:
             counts = self.load(running, milliseconds)
         handshakes = counts.get("full_handshakes", 0) + counts.get("resumed_handshakes", 0)
-        if self.load_options.get("resume") and counts["resumed_handshakes"] < 0.9 * handshakes:
+        # Whoever connects for the first time has no ticket yet.
+        if self.load_options.get("resume") and counts["full_handshakes"] > 0.1 * handshakes + self.connections:
             raise Fault(f"only {counts['resumed_handshakes']} of {handshakes} sessions were resumed")
-        return figures(meter, counts)
+        used = {"cpu": meter.cpu, "user": meter.user, "others": meter.others, "wall": meter.wall}
+        done = {"done": counts["done"], "in_time": counts.get("done_in_time", counts["done"])}
+        return collections.Counter(used | done | {"seconds": counts["seconds"]})
 
 
-def figures(meter, counts):
-    done = counts["done"]
+def figures(total):
     return {
-        "cpu_us": meter.cpu / done * 1e6,
-        "user_us": meter.user / done * 1e6,
-        "requests_per_second": counts.get("done_in_time", done) / counts["seconds"],
-        "cpu_share": meter.cpu / meter.wall,
-        "others": meter.others,
+        "cpu_us": total["cpu"] / total["done"] * 1e6,
+        "user_us": total["user"] / total["done"] * 1e6,
+        "requests_per_second": total["in_time"] / total["seconds"],
+        "cpu_share": total["cpu"] / total["wall"],
+        "others": total["others"] / total["wall"],
     }
 
 
