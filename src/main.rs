@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use haechi::cli::{Command, DbCommand, VrrpCommand};
 use haechi::guard::instance::Order;
 use haechi::{app, demo, guard};
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Command::from_arguments() {

@@ -124,7 +124,7 @@ NEW = {"new_connection": True, "sources": 64}
 SCENARIOS = [
     Scenario("http1-proxy", 0.85, is_counted=True),
     Scenario("http1-proxy-hash", 0.85, by_address=True, load_options={"sources": 64}),
-    Scenario("http1-new-connection", 1.00, connections=32, load_options=NEW),
+    Scenario("http1-new-connection", 1.00, is_counted=True, connections=32, load_options=NEW),
     Scenario("tls-proxy", 0.75, is_counted=True, tls=True),
     Scenario("tls-handshake", 0.55, connections=32, tls=True, load_options=NEW),
     Scenario("tls-resume", 0.55, connections=32, tls=True, load_options={**NEW, "resume": True}),
@@ -137,5 +137,5 @@ SCENARIOS = [
     Scenario("proxy-large-tls", 0.85, LARGE, connections=8, tls=True),
     Scenario("l4-small", 1.00, passes_on=True),
     Scenario("l4-bulk", 0.90, LARGE, connections=8, passes_on=True),
-    Scenario("l4-conn", 1.00, connections=32, load_options=NEW, passes_on=True),
+    Scenario("l4-conn", 1.00, is_counted=True, connections=32, load_options=NEW, passes_on=True),
 ]

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::RequestTarget;
 use crate::codec::h1;
 use crate::head::{Field, FieldLine, Fields, Known};
+use crate::net::write_address;
 
 /// The other end of a connection as forwarding sees it; made once a connection.
 #[derive(Clone, Debug)]
@@ -36,7 +37,9 @@ impl Peer {
     #[must_use]
     pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
         let address = address.to_canonical();
-        let line = FieldLine::new(b"X-Forwarded-For", address.to_string().as_bytes());
+        let mut text = Vec::with_capacity(LONGEST_ADDRESS);
+        write_address(&mut text, address);
+        let line = FieldLine::new(b"X-Forwarded-For", &text);
         Self { address, line, trusted: is_in(address, trusted), last: RefCell::default() }
     }
 
@@ -108,6 +111,7 @@ impl Peer {
         let Lines { is_tls, host: last_host, text } = &mut *last;
         if text.is_empty() || *is_tls != target.is_tls() || last_host != host {
             text.clear();
+            text.reserve(FIELDS + host.len());
             self.each_forwarded(fields, target, |field| h1::write_line(text, field));
             *is_tls = target.is_tls();
             last_host.clear();
@@ -116,6 +120,12 @@ impl Peer {
         out.extend_from_slice(text);
     }
 }
+
+/// Characters of an IPv6 address.
+const LONGEST_ADDRESS: usize = 39;
+
+/// What the four lines take besides the host.
+const FIELDS: usize = 160;
 
 const HTTP: Field<'static> = Field::of_line(Known::XForwardedProto, b"X-Forwarded-Proto: http\r\n", 17);
 const HTTPS: Field<'static> = Field::of_line(Known::XForwardedProto, b"X-Forwarded-Proto: https\r\n", 17);

@@ -12,6 +12,7 @@ mod pipe;
 mod scratch;
 mod socket;
 mod stream;
+mod text;
 mod turn;
 mod unsent;
 
@@ -27,5 +28,6 @@ pub use pipe::{Pipe, Source};
 pub use scratch::Scratch;
 pub use socket::Socket;
 pub use stream::Stream;
+pub use text::{write_address, write_small};
 pub use turn::end_turn;
 pub use unsent::Unsent;

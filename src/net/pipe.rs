@@ -11,6 +11,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::Socket;
+
 /// Bytes on their way to a plain socket. It comes from a pool of the thread and goes back when it is
 /// dropped; one that still holds something is closed.
 #[derive(Debug)]
@@ -138,10 +140,11 @@ impl Pipe {
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &Socket) -> Poll<io::Result<usize>> {
+        socket.before_sending();
         loop {
             ready!(socket.poll_write_ready(cx))?;
-            match socket.try_io(Interest::WRITABLE, || Ok(moved(&self.ends.reader, socket, self.held)?)) {
+            match socket.try_io(Interest::WRITABLE, || Ok(moved(&self.ends.reader, &**socket, self.held)?)) {
                 Ok(n) => {
                     self.held -= n.min(self.held);
                     return Poll::Ready(Ok(n));
@@ -227,6 +230,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_go_through_in_order_and_no_more_than_asked_for() {
         let ((mut source, from), (to, mut sink)) = (pair().await, pair().await);
+        let to = Socket::from(to);
         let bytes: Vec<u8> = (0..5_000_003_u32).map(|n| (n % 251) as u8).collect();
         let (most, sent) = (4_000_001, bytes.clone());
         let writing = async move {
@@ -288,6 +292,7 @@ mod tests {
         file.write_all(&[7; 2_000_000]).unwrap();
         let file = OwnedFd::from(file);
         let (to, mut sink) = pair().await;
+        let to = Socket::from(to);
         let mut pipe = Pipe::new(Source::File).unwrap();
         assert_eq!(pipe.fill(&file, 1_999_990, 1_000).unwrap(), 10);
         assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to)).await.unwrap(), 10);

@@ -3,23 +3,41 @@
 //! The C library's `recv` and `send` are cancellation points of a thread: each writes twice to a
 //! word of the thread on its way, for nothing here.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connected TCP socket.
 #[derive(Debug)]
-pub struct Socket(TcpStream);
+pub struct Socket {
+    stream: TcpStream,
+    nagle: Cell<Nagle>,
+}
 
+/// What Nagle's algorithm (RFC 896) may hold back: small packets while an earlier one is not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nagle {
+    /// Nothing: TCP_NODELAY is set.
+    Off,
+    /// Nothing yet, as nothing was sent. Many sessions end before there is a second packet.
+    Unsent,
+    /// What comes next.
+    Sent,
+}
+
+/// One whose TCP_NODELAY is set already.
 impl From<TcpStream> for Socket {
-    fn from(socket: TcpStream) -> Self {
-        Self(socket)
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, nagle: Cell::new(Nagle::Off) }
     }
 }
 
@@ -27,11 +45,59 @@ impl Deref for Socket {
     type Target = TcpStream;
 
     fn deref(&self) -> &TcpStream {
-        &self.0
+        &self.stream
     }
 }
 
 impl Socket {
+    /// Connects to `address`. What is written to it never waits for an acknowledgement.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let socket = Self { stream: TcpStream::from_std(socket.into())?, nagle: Cell::new(Nagle::Unsent) };
+        poll_fn(|cx| socket.stream.poll_write_ready(cx)).await?;
+        // Only where there is one is it worth a call to ask which.
+        if socket.has_failed() {
+            return Err(socket.stream.take_error()?.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
+        }
+        Ok(socket)
+    }
+
+    /// Whether it has met an error that no read or write has told yet, as far as the reactor has heard.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.stream.try_io(Interest::ERROR, || Ok(())).is_ok()
+    }
+
+    /// To be called before anything is written.
+    #[inline]
+    pub(super) fn before_sending(&self) {
+        if self.nagle.get() != Nagle::Off {
+            self.unsent_no_more();
+        }
+    }
+
+    #[cold]
+    fn unsent_no_more(&self) {
+        let next = match self.nagle.get() {
+            Nagle::Unsent => Nagle::Sent,
+            // Failing only means that some packets wait.
+            Nagle::Sent | Nagle::Off => {
+                let _ = self.stream.set_nodelay(true);
+                Nagle::Off
+            }
+        };
+        self.nagle.set(next);
+    }
+
     /// Reads into `bytes`; 0 is the end of the stream.
     ///
     /// # Errors
@@ -41,7 +107,7 @@ impl Socket {
         loop {
             // Asked first, as it counts what the task does: one that always finds something lets
             // others have a turn.
-            ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.stream.poll_read_ready(cx))?;
             if let Poll::Ready(read) = self.recv(bytes) {
                 return Poll::Ready(read);
             }
@@ -53,7 +119,7 @@ impl Socket {
     #[inline]
     pub(super) fn recv(&self, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         self.tried(Interest::READABLE, bytes.len(), || {
-            rustix::net::recv(&self.0, &mut *bytes, RecvFlags::empty()).map(|(n, _)| n)
+            rustix::net::recv(&self.stream, &mut *bytes, RecvFlags::empty()).map(|(n, _)| n)
         })
     }
 
@@ -76,12 +142,13 @@ impl Socket {
 
     #[inline]
     fn poll_send_with(&self, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
+        self.before_sending();
         loop {
-            let done = self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.0, bytes, flags));
+            let done = self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.stream, bytes, flags));
             if let Poll::Ready(done) = done {
                 return Poll::Ready(done);
             }
-            ready!(self.0.poll_write_ready(cx))?;
+            ready!(self.stream.poll_write_ready(cx))?;
         }
     }
 
@@ -96,7 +163,7 @@ impl Socket {
         mut call: impl FnMut() -> Result<usize, Errno>,
     ) -> Poll<io::Result<usize>> {
         let mut moved = None;
-        let result = self.0.try_io(interest, || {
+        let result = self.stream.try_io(interest, || {
             let n = loop {
                 match call() {
                     Err(Errno::INTR) => {}
@@ -135,7 +202,10 @@ impl AsyncWrite for Socket {
         let mut filled = slices.iter().filter(|slice| !slice.is_empty());
         match (filled.next(), filled.next()) {
             (Some(only), None) => self.poll_send(cx, only),
-            _ => Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, slices),
+            _ => {
+                self.before_sending();
+                Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+            }
         }
     }
 
@@ -148,6 +218,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

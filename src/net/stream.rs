@@ -183,7 +183,7 @@ impl Stream {
             Self::Tls(stream) => stream.get_ref().0,
             Self::Memory(_) => return false,
         };
-        !matches!(socket.take_error(), Ok(None))
+        socket.has_failed()
     }
 
     /// The socket, where bytes go through it unchanged.

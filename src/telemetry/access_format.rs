@@ -3,11 +3,11 @@
 //! What a client sent can hold any byte. A line is always one line, printable and well formed:
 //! JSON by RFC 8259, the combined format with nginx's escapes.
 
-use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::access_record::{Record, TlsPart, UpstreamPart};
 use super::stamp::{Stamp, digits};
+use crate::net::{write_address, write_small};
 
 /// Of each text this much is written: the default limit of a request-target.
 const TEXT_MAX: usize = 8 << 10;
@@ -40,7 +40,7 @@ fn json(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp, millis: u32) {
     out.push(b'.');
     digits(out, millis, 1_000);
     out.extend_from_slice(br#"Z","client":""#);
-    address(out, record.client.ip());
+    write_address(out, record.client.ip());
     out.push(b'"');
     number(out, br#","client_port":"#, record.client.port().into());
     text(out, br#","mode":""#, record.mode.as_bytes());
@@ -89,7 +89,7 @@ fn tls(out: &mut Vec<u8>, part: &TlsPart<'_>) {
 }
 
 fn combined(out: &mut Vec<u8>, record: &Record<'_>, stamp: &Stamp) {
-    address(out, record.client.ip());
+    write_address(out, record.client.ip());
     out.extend_from_slice(b" - - [");
     out.extend_from_slice(&stamp.common);
     out.extend_from_slice(b"] \"");
@@ -136,18 +136,9 @@ fn text(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 fn number(out: &mut Vec<u8>, key: &[u8], value: u64) {
     out.extend_from_slice(key);
     match u8::try_from(value) {
-        Ok(small) => small_number(out, small),
+        // Most numbers of a line: attempts, whole seconds, the body of a GET.
+        Ok(small) => write_small(out, small),
         Err(_) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-    }
-}
-
-/// Most numbers of a line are small: octets, attempts, whole seconds, the body of a GET.
-fn small_number(out: &mut Vec<u8>, value: u8) {
-    let [hundreds, tens, ones] = [value / 100, value / 10 % 10, value % 10].map(|figure| b'0' + figure);
-    match value {
-        0..10 => out.push(ones),
-        10..100 => out.extend_from_slice(&[tens, ones]),
-        _ => out.extend_from_slice(&[hundreds, tens, ones]),
     }
 }
 
@@ -156,20 +147,6 @@ fn seconds(out: &mut Vec<u8>, key: &[u8], took: Duration) {
     number(out, key, took.as_secs());
     out.push(b'.');
     digits(out, took.subsec_micros(), 1_000_000);
-}
-
-fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            for octet in [a, b, c] {
-                small_number(out, octet);
-                out.push(b'.');
-            }
-            small_number(out, d);
-        }
-        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
-    }
 }
 
 /// Text inside of a JSON string (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD; characters

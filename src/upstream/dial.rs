@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Connection;
@@ -74,16 +73,14 @@ async fn connect(
     name: &str,
     first: &[u8],
 ) -> Result<Stream, DialFault> {
-    let mut socket = TcpStream::connect(address).await.map_err(DialFault::Connect)?;
-    // Heads and ends of bodies are small: they must not wait for the server's acknowledgement.
-    socket.set_nodelay(true).map_err(DialFault::Connect)?;
+    let mut socket = Socket::connect(address).await.map_err(DialFault::Connect)?;
     if !first.is_empty() {
         socket.write_all(first).await.map_err(DialFault::Connect)?;
     }
-    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket.into())) };
+    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket)) };
     let name = outbound.tls.server_name(name).map_err(DialFault::NoTlsName)?;
     let connector = TlsConnector::from(Arc::clone(outbound.tls.config()));
-    let session = connector.connect(name, Socket::from(socket)).await.map_err(DialFault::Tls)?;
+    let session = connector.connect(name, socket).await.map_err(DialFault::Tls)?;
     Ok(Stream::Tls(Box::new(session.into())))
 }
 

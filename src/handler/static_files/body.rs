@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::disk::{self, Disk, SlowRead};
-use crate::net::{Pipe, Source};
+use crate::net::{Pipe, Socket, Source};
 
 /// How much of a file is read at once for those who need it in memory, in bytes.
 const READ_STEP: u64 = 128 * 1024;
@@ -120,7 +120,7 @@ impl FileBody {
     ///
     /// # Errors
     /// Those of [`poll_fill`](Self::poll_fill) and those of the socket.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, socket: &TcpStream, sent: &mut u64) -> Poll<io::Result<bool>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, socket: &Socket, sent: &mut u64) -> Poll<io::Result<bool>> {
         let start = *sent;
         let length = self.length();
         if let Self::File(ranges) = self

@@ -31,15 +31,6 @@ fn json_of_a_whole_record() {
 }
 
 #[test]
-fn small_numbers_are_written_as_others_are() {
-    for value in 0..=u8::MAX {
-        let mut out = Vec::new();
-        small_number(&mut out, value);
-        assert_eq!(out, value.to_string().into_bytes());
-    }
-}
-
-#[test]
 fn json_leaves_out_what_there_is_not() {
     let record = Record {
         upstream: None,

@@ -27,7 +27,7 @@ fn ranges(file: &Arc<OwnedFd>, pieces: Vec<Piece>) -> FileBody {
 async fn send(mut body: FileBody) -> (Vec<u8>, io::Result<()>, u64) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (socket, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let (socket, mut reader) = (socket.unwrap(), accepted.unwrap().0);
+    let (socket, mut reader) = (Socket::from(socket.unwrap()), accepted.unwrap().0);
     let sending = async move {
         let (length, mut sent, mut most) = (body.length(), 0, 0);
         let ended = loop {
@@ -39,11 +39,11 @@ async fn send(mut body: FileBody) -> (Vec<u8>, io::Result<()>, u64) {
             });
             match turn.await {
                 Ok(true) => break Ok(()),
-                Ok(false) => assert!(sockopt::tcp_cork(&socket).unwrap(), "odd packets between the steps"),
+                Ok(false) => assert!(sockopt::tcp_cork(&*socket).unwrap(), "odd packets between the steps"),
                 Err(error) => break Err(error),
             }
         };
-        assert!(ended.is_err() || !sockopt::tcp_cork(&socket).unwrap(), "the last bytes are held back");
+        assert!(ended.is_err() || !sockopt::tcp_cork(&*socket).unwrap(), "the last bytes are held back");
         if ended.is_ok() && !matches!(body, FileBody::Empty { .. }) {
             assert_eq!((sent, body.length()), (length, 0));
         }
