@@ -25,11 +25,14 @@ pub(super) async fn run(
     timeouts: ListenerTimeouts,
 ) -> Ending {
     let standing = Standing::of(lease.server);
-    let (idle, total) = (Deadline::default(), Deadline::default());
+    // The one that bounded its making.
+    let idle = lease.connection.deadline.clone();
     idle.set(timeouts.idle);
-    if let Some(limit) = timeouts.total {
+    let total = timeouts.total.map(|limit| {
+        let total = Deadline::default();
         total.set(limit);
-    }
+        total
+    });
     let falls_with = lease.on_down() == OnDown::Close;
     let _watched = falls_with.then(|| Watched::new(Standing::of(lease.server), &idle));
     // It may have fallen, or come into doubt, while the connection was made.
@@ -65,7 +68,7 @@ pub(super) async fn run(
             end_turn(cx);
             return Poll::Pending;
         }
-        if timeouts.total.is_some() && total.poll(cx).is_ready() {
+        if total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
             return Poll::Ready(Ending::TotalTimeout);
         }
         idle.poll(cx)

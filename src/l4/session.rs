@@ -133,8 +133,10 @@ impl Session {
         let cells = self.cells.of(self.worker.local.thread);
         cells.sessions.count(ending.name());
         cells.session_time.record(took);
-        let now = SystemTime::now();
-        self.worker.log(&self.record(ending, took, now.checked_sub(took).unwrap_or(now)));
+        self.worker.log(|| {
+            let now = SystemTime::now();
+            self.record(ending, took, now.checked_sub(took).unwrap_or(now))
+        });
     }
 
     fn record(&self, ending: Ending, took: Duration, time: SystemTime) -> Record<'_> {

@@ -158,20 +158,21 @@ fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, id: ListenerI
     if listener.tls.is_none() && !listener.protocols.h2c && !listener.proxy_protocol {
         let stream = Stream::Tcp(socket.into());
         let accepted = Accepted { worker: Rc::clone(worker), listener: id, stream, client, place };
-        // By reference, here and below: what a task moves takes its room twice.
+        // By reference, here and below: what a task moves takes its room twice. Boxed, as the runtime
+        // moves a task five times, its empty place at the end included.
         match listener.serves {
             Serves::Http => {
                 let mut connection = h1::Connection::new(accepted);
-                tokio::task::spawn_local(async move {
+                tokio::task::spawn_local(Box::pin(async move {
                     let _counted = &counted;
                     connection.serve().await;
-                });
+                }));
             }
             Serves::Tcp(_) => {
-                tokio::task::spawn_local(async move {
+                tokio::task::spawn_local(Box::pin(async move {
                     let _counted = &counted;
                     l4::serve(accepted).await;
-                });
+                }));
             }
             // It has no connections.
             Serves::Udp(_) => {}

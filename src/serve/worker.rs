@@ -149,10 +149,10 @@ impl Worker {
     }
 
     /// Writes a line of the access log, where there is one.
-    pub fn log(&self, record: &Record<'_>) {
+    pub fn log<'a>(&self, record: impl FnOnce() -> Record<'a>) {
         let mut log = self.log.borrow_mut();
         if log.is_on() {
-            log.record(record);
+            log.record(&record());
         }
     }
 

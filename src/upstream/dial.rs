@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
 use super::Connection;
-use crate::net::{Deadline, Elapsed, Socket, Stream};
+use crate::net::{Buffer, Deadline, Elapsed, Socket, Stream};
 use crate::tls::outbound::OutboundFault;
 use crate::tls::{OutboundSpec, OutboundTls};
 
@@ -66,18 +66,16 @@ impl From<Elapsed> for DialFault {
     }
 }
 
-/// Connects to `address`, says `first`, then TLS where `outbound` says so. The caller bounds the time.
-async fn connect(
-    address: SocketAddr,
-    outbound: Option<&Outbound>,
-    name: &str,
-    first: &[u8],
-) -> Result<Stream, DialFault> {
+/// Connects to `address` and says `first`.
+async fn connect(address: SocketAddr, first: &[u8]) -> Result<Socket, DialFault> {
     let mut socket = Socket::connect(address).await.map_err(DialFault::Connect)?;
     if !first.is_empty() {
         socket.write_all(first).await.map_err(DialFault::Connect)?;
     }
-    let Some(outbound) = outbound else { return Ok(Stream::Tcp(socket)) };
+    Ok(socket)
+}
+
+async fn shake_hands(outbound: &Outbound, name: &str, socket: Socket) -> Result<Stream, DialFault> {
     let name = outbound.tls.server_name(name).map_err(DialFault::NoTlsName)?;
     let connector = TlsConnector::from(Arc::clone(outbound.tls.config()));
     let session = connector.connect(name, socket).await.map_err(DialFault::Tls)?;
@@ -85,20 +83,24 @@ async fn connect(
 }
 
 /// A new connection, made within `limit`. `first` is what it begins with before anything else, a PROXY
-/// header; empty: nothing.
+/// header; empty: nothing. With `outbound` comes the name that a certificate must have.
 ///
 /// # Errors
 /// [`DialFault`]; the server has then seen nothing of the request.
 pub async fn dial(
     address: SocketAddr,
-    outbound: Option<&Outbound>,
-    name: &str,
+    outbound: Option<(&Outbound, &str)>,
     limit: std::time::Duration,
     first: &[u8],
 ) -> Result<Box<Connection>, DialFault> {
     let deadline = Deadline::default();
     deadline.set(limit);
-    let stream = deadline.within(connect(address, outbound, name, first)).await??;
+    let socket = deadline.within(connect(address, first)).await??;
+    let stream = match outbound {
+        None => Stream::Tcp(socket),
+        // Boxed: most connections need no place for it.
+        Some((outbound, name)) => Box::pin(deadline.within(shake_hands(outbound, name, socket))).await??,
+    };
     deadline.clear();
-    Ok(Box::new(Connection { deadline, ..Connection::new(stream, address) }))
+    Ok(Box::new(Connection { stream, address, input: Buffer::none(), deadline, reused: false }))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::dial::{DialFault, dial};
-use super::{Connection, GateError, OnDown, Pass, Pools, Server, ServerCells, Upstream};
+use super::{Connection, GateError, OnDown, Outbound, Pass, Pools, Server, ServerCells, Upstream};
 use crate::codec::proxy::{self, Addresses};
 use crate::telemetry::ThreadId;
 
@@ -109,9 +109,13 @@ impl Upstream {
         cells.connects.add(1);
         // Boxed: it is rare, and every exchange would have to keep its place.
         let first = self.proxy_header.map(|version| proxy::header(version, client)).unwrap_or_default();
-        let connection =
-            Box::pin(dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect, &first)).await?;
+        let connection = Box::pin(dial(address, self.outbound_to(server), self.timeouts.connect, &first)).await?;
         Ok(Lease { server, connection, upstream: self, busy })
+    }
+
+    /// TLS to `server`, and its name there.
+    pub(super) fn outbound_to<'s>(&'s self, server: &'s Server) -> Option<(&'s Outbound, &'s str)> {
+        self.outbound.as_ref().map(|outbound| (outbound, server.host()))
     }
 
     pub(super) async fn enter<'s>(&'s self, server: &'s Server, thread: ThreadId) -> Result<Busy<'s>, GateError> {

@@ -205,7 +205,7 @@ impl Upstream {
     }
 
     async fn dial_line(&self, server: &Server, address: SocketAddr) -> Result<Line, DialFault> {
-        let stream = dial(address, self.outbound.as_ref(), server.host(), self.timeouts.connect, &[]).await?.stream;
+        let stream = dial(address, self.outbound_to(server), self.timeouts.connect, &[]).await?.stream;
         if let Stream::Tls(session) = &stream
             && session.get_ref().1.alpn_protocol() != Some(b"h2")
         {

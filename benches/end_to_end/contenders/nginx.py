@@ -60,7 +60,8 @@ http {{
 """
 
     def stream(self, task, folder):
-        """Connections passed on; the module is a package of its own in Debian."""
+        """Connections passed on; the module is a package of its own in Debian. What one side has ended
+        the other may still answer, as with the others."""
         servers = " ".join(f"server {origin};" for origin in task.origins)
         return f"""\
 load_module {MODULES}/ngx_stream_module.so;
@@ -71,7 +72,7 @@ error_log {folder}/error.log crit;
 pid {folder}/nginx.pid;
 events {{ worker_connections 19000; multi_accept on; }}
 stream {{
-    access_log off; tcp_nodelay on;
+    access_log off; tcp_nodelay on; proxy_half_close on;
     proxy_timeout 300s; proxy_connect_timeout 300s; {"proxy_buffer_size 64k;" if task.large else ""}
     upstream origin {{ {servers} }}
     server {{ listen {task.plain} backlog=4096; proxy_pass origin; }}
