@@ -129,6 +129,7 @@ table! {
     SERVER_REQUESTS: Counter "haechi_server_requests_total" ["upstream", "server"] "Requests sent to the server, retries included.";
     SERVER_RESPONSES: Counter "haechi_server_responses_total" ["upstream", "server", "status"] "Responses of the server, by status class.";
     SERVER_FAILURES: Counter "haechi_server_failures_total" ["upstream", "server", "reason"] "Exchanges that the server failed, by reason.";
+    SERVER_CHECK_FAILURES: Counter "haechi_server_check_failures_total" ["upstream", "server", "reason"] "Checks that the server failed, by reason.";
     SERVER_RETRIES: Counter "haechi_server_retries_total" ["upstream", "server"] "Requests that were tried again after the server failed them.";
     SERVER_CONNECTS: Counter "haechi_server_connects_total" ["upstream", "server"] "New connections made to the server.";
     SERVER_REUSED: Counter "haechi_server_reused_connections_total" ["upstream", "server"] "Requests sent on a connection that had served one before.";
