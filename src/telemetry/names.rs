@@ -122,7 +122,8 @@ table! {
     RESPONSE_BYTES: Counter "haechi_response_body_bytes_total" ["listener", "site"] "Bytes of response bodies.";
     UPGRADES: Counter "haechi_upgrades_total" ["listener", "site"] "Exchanges that became a tunnel, as WebSockets do.";
 
-    // Servers.
+    // Upstreams and their servers.
+    UPSTREAM_HELD: Gauge "haechi_upstream_held_sessions" ["upstream"] "Sessions of tcp listeners that wait for one of its servers to come up, as `hold` says.";
     SERVER_UP: Gauge "haechi_server_up" ["upstream", "server"] "0 if the server's checks fail or its name does not resolve, else 1.";
     SERVER_DRAIN: Gauge "haechi_server_drain" ["upstream", "server"] "1 if the server gets no new sessions.";
     SERVER_ACTIVE: Gauge "haechi_server_active_exchanges" ["upstream", "server"] "Exchanges and sessions under way on the server now.";

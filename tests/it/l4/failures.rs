@@ -99,6 +99,8 @@ fn a_session_waits_for_a_server_as_long_as_it_may() {
     let mut client = connect(haechi.at("db"));
     client.write_all(b"!").unwrap();
     eventually("it waits", || (haechi.status()["upstreams"][0]["held"] == 1).then_some(()));
+    let waiting = || haechi.metric("haechi_upstream_held_sessions", &[("upstream", "db")]);
+    assert_eq!(waiting(), Some(1.0));
     is_reset(&mut connect(haechi.at("db")));
     ended(&haechi, "hold_full", 1);
     let server = server_at(address);
@@ -110,7 +112,7 @@ fn a_session_waits_for_a_server_as_long_as_it_may() {
         }
     };
     passes(&mut far, &mut client, b"served at last");
-    assert_eq!(haechi.status()["upstreams"][0]["held"], 0);
+    assert_eq!((&haechi.status()["upstreams"][0]["held"], waiting()), (&0.into(), Some(0.0)));
 
     drop(server);
     haechi.edit(&text.replace("HOLD", "200ms"));
