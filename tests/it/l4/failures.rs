@@ -43,7 +43,10 @@ fn without_a_server_a_session_is_reset_at_once() {
 #[test]
 fn who_finds_every_place_taken_waits_for_one() {
     let server = server();
-    let haechi = before(&server, "max_connections = 1\nmax_queue = 1\ntimeouts = { queue = \"30s\" }").start();
+    // One thread takes connections in their order: with two, the third sometimes came before the second.
+    let more =
+        "max_connections = 1\nmax_queue = 1\ntimeouts = { queue = \"30s\" }\n[process]\nworkers = 1\nlag = \"1m\"";
+    let haechi = before(&server, more).start();
     let (first, far) = session(&haechi, &server);
     let mut second = connect(haechi.at("db"));
     second.write_all(b"second").unwrap();
