@@ -3,6 +3,7 @@
 mod failures;
 mod introduction;
 mod names;
+mod peers;
 mod relay;
 
 use std::io::{ErrorKind, Read, Write};
