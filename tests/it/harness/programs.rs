@@ -1,8 +1,9 @@
-//! Real programs that listen: nginx and HAProxy. Each has a folder of its own.
+//! Real programs that listen: nginx, HAProxy, `openssl s_server`. Each has a folder of its own.
 
 use super::within;
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -44,8 +45,18 @@ impl Program {
         Self::start("haproxy", &["-db".as_ref(), "-f".as_ref(), config.as_os_str()], folder, listens)
     }
 
+    /// A server of TLS with `NAME.crt` and `NAME.key` of that folder.
+    pub fn s_server(certificates: &Path, name: &str, listens: SocketAddr) -> Option<Self> {
+        let file = |ending: &str| certificates.join(format!("{name}.{ending}"));
+        let (address, cert, key) = (listens.to_string(), file("crt"), file("key"));
+        let words = ["s_server", "-quiet", "-accept", &address, "-cert"].map(AsRef::as_ref);
+        let words = [&words[..], &[cert.as_os_str(), "-key".as_ref(), key.as_os_str()]].concat();
+        Self::start("openssl", &words, folder(), &[listens])
+    }
+
     fn start(name: &'static str, words: &[&std::ffi::OsStr], folder: TempDir, listens: &[SocketAddr]) -> Option<Self> {
-        if Command::new(name).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        let version = if name == "openssl" { "version" } else { "-v" };
+        if Command::new(name).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             eprintln!("SKIPPED: no {name} here");
             return None;
         }
