@@ -1,5 +1,6 @@
 //! Connections passed on byte by byte, with real sockets on both sides.
 
+mod crowd;
 mod failures;
 mod introduction;
 mod names;
