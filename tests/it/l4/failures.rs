@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{accept, before, connect, ended, is_reset, logged, passes, server, session};
 use crate::harness::ports::free_port;
-use crate::harness::{Haechi, eventually};
+use crate::harness::{Haechi, Origin, eventually, get};
 
 const CHECK: &str = "health = { tcp = true, interval = \"50ms\", rise = 1, fall = 1 }";
 
@@ -138,4 +138,29 @@ fn who_waits_is_served_by_a_server_that_a_reload_brings() {
     haechi.edit(&text.replace("@nobody", "@server"));
     let mut far = accept(&server);
     passes(&mut far, &mut client, b"served");
+}
+
+#[test]
+fn a_server_that_comes_back_gets_few_sessions_first_and_its_share_later() {
+    let (kept, address) = (Origin::named("kept"), free_port());
+    let back = Origin::named_at(address, "back");
+    let text = format!(
+        "[listener.db]\nbind = [\"@db\"]\nmode = \"tcp\"\nupstream = \"db\"\n[upstream.db]\n\
+         servers = [\"@kept\", \"{address}\"]\nslow_start = \"LONG\"\n{CHECK}\n[process]\nworkers = 1\nlag = \"1m\"\n"
+    );
+    // As long as no test takes: what a server begins with is all that it has until then.
+    let mut haechi = Haechi::plan(&text.replace("LONG", "24h")).with("kept", kept.address).start();
+    let server = address.to_string();
+    haechi.becomes("db", &server, "up");
+    let share = |haechi: &Haechi| (0..34).filter(|_| get(haechi.at("db"), "/").text() == "back").count();
+    assert_eq!(share(&haechi), 17, "it never was down");
+    back.stop();
+    haechi.becomes("db", &server, "down");
+    assert_eq!(share(&haechi), 0);
+    let _back = Origin::named_at(address, "back");
+    haechi.becomes("db", &server, "up");
+    let few = share(&haechi);
+    assert!((1..=4).contains(&few), "{few} of 34 sessions, of which one in 17 is due");
+    haechi.edit(&text.replace("LONG", "1s"));
+    eventually("it has its whole share", || (share(&haechi) == 17).then_some(()));
 }
