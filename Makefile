@@ -6,7 +6,8 @@
 # gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
 # would start at once.
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git iproute2 keepalived nftables nghttp2-client \
-	bind9-dnsutils bsdutils mariadb-server nsd openssl postgresql python3 redis-server tomcat10-common util-linux valgrind
+	bind9-dnsutils bsdutils haproxy libnginx-mod-stream mariadb-server nginx nsd openssl postgresql python3 redis-server \
+	tomcat10-common util-linux valgrind
 BENCH_PACKAGES = nginx libnginx-mod-stream haproxy nghttp2-client valgrind linux-perf iproute2 python3
 BENCH_HA_PACKAGES = haproxy iproute2 keepalived mariadb-server nftables python3
 TARGET = $${CARGO_TARGET_DIR:-target}

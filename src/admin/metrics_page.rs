@@ -39,6 +39,11 @@ fn limit_families(page: &mut Page, status: &Status) {
             samples.count(&[&listener.name], listener.connections_limit);
         }
     });
+    page.family(&names::UPSTREAM_HELD, |samples| {
+        for upstream in &status.upstreams {
+            samples.count(&[&upstream.name], upstream.held.into());
+        }
+    });
     let sources = || status.listeners.iter().filter_map(|listener| Some((&*listener.name, listener.sources?)));
     page.family(&names::SOURCES_KNOWN, |samples| {
         sources().for_each(|(name, sources)| samples.count(&[name], sources.known));

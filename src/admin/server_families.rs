@@ -24,6 +24,8 @@ pub struct ServerCounts<'a> {
     pub responses: [u64; 5],
     /// Exchanges that it failed, by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// Checks that it failed, by reason; none where nothing checks it.
+    pub check_failures: Vec<(&'static str, u64)>,
     /// Requests that were tried again after it failed them.
     pub retries: u64,
     /// New connections made to it.
@@ -58,6 +60,11 @@ pub fn server_families<'a>(page: &mut Page, servers: impl IntoIterator<Item = Se
     });
     each(&names::SERVER_FAILURES, |samples, s| {
         for (reason, count) in &s.failures {
+            samples.count(&[s.upstream, s.server, reason], *count);
+        }
+    });
+    each(&names::SERVER_CHECK_FAILURES, |samples, s| {
+        for (reason, count) in &s.check_failures {
             samples.count(&[s.upstream, s.server, reason], *count);
         }
     });
@@ -100,6 +107,7 @@ impl<'a> ServerCounts<'a> {
                 ("protocol", sum(|cells| &cells.failures.protocol)),
                 ("queue", sum(|cells| &cells.failures.queue)),
             ],
+            check_failures: upstream.check.iter().flat_map(|_| state.check_failures.iter()).collect(),
             retries: sum(|cells| &cells.retries),
             connects: sum(|cells| &cells.connects),
             reused: sum(|cells| &cells.reused),

@@ -80,7 +80,8 @@ pub struct Conversation {
     login: Login,
     stage: Stage,
     input: BytesMut,
-    /// Bytes taken in so far.
+    /// Bytes that may be taken in, and how many were so far.
+    most: usize,
     taken: usize,
     outputs: std::collections::VecDeque<Output>,
 }
@@ -98,18 +99,16 @@ enum Stage {
 }
 
 impl Conversation {
-    /// Bytes that a server may send in all.
-    pub const MOST_BYTES: usize = 64 * 1024;
-
     /// Rounds of hashing that a server may ask for; its default is 4096.
     pub const MOST_ROUNDS: u32 = 100_000;
 
-    /// A conversation in which we speak first.
+    /// A conversation in which we speak first, and the server sends so many bytes at most.
     #[must_use]
-    pub fn new(login: Login) -> Self {
+    pub fn new(login: Login, most: usize) -> Self {
         let mut talk = Self {
             stage: Stage::Asked,
             input: BytesMut::new(),
+            most,
             taken: 0,
             outputs: std::collections::VecDeque::new(),
             login,
@@ -149,8 +148,8 @@ impl Conversation {
     /// Why the conversation is over.
     pub fn handle(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.taken = self.taken.saturating_add(bytes.len());
-        if self.taken > Self::MOST_BYTES {
-            return Err(Fault::TooMuch(Self::MOST_BYTES));
+        if self.taken > self.most {
+            return Err(Fault::TooMuch(self.most));
         }
         if let Stage::Asked = self.stage {
             // What comes with the answer was not sent within TLS: somebody else may have put it there.
@@ -168,8 +167,8 @@ impl Conversation {
         self.input.extend_from_slice(bytes);
         // Before the crate makes room for a message, its length is looked at here.
         while let Some(header) = Header::parse(&self.input).map_err(|_| Fault::Malformed("message"))? {
-            if usize::try_from(header.len()).unwrap_or(usize::MAX) > Self::MOST_BYTES {
-                return Err(Fault::TooMuch(Self::MOST_BYTES));
+            if usize::try_from(header.len()).unwrap_or(usize::MAX) > self.most {
+                return Err(Fault::TooMuch(self.most));
             }
             let Some(message) = Message::parse(&mut self.input).map_err(|_| Fault::Malformed("message"))? else {
                 break;

@@ -14,9 +14,6 @@ pub enum Fault {
     Server(String),
 }
 
-/// Bytes that one answer may have; `INFO replication` has about 600 and 80 more for each replica.
-pub const MOST_BYTES: usize = 64 * 1024;
-
 /// Writes a command.
 pub fn write_command(out: &mut Vec<u8>, words: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
@@ -36,13 +33,13 @@ pub struct Reply {
     pub length: usize,
 }
 
-/// The answer at the start of `input`; `None`: it is not whole yet.
+/// The answer at the start of `input`, of so many bytes at most; `None`: it is not whole yet.
 ///
 /// # Errors
 /// [`Fault`] where it is none; what the server itself says is none of these.
-pub fn parse_reply(input: &[u8]) -> Result<Option<Reply>, Fault> {
-    let Some(end) = memchr::memmem::find(&input[..input.len().min(MOST_BYTES)], b"\r\n") else {
-        return if input.len() < MOST_BYTES { Ok(None) } else { Err(Fault::TooMuch(MOST_BYTES)) };
+pub fn parse_reply(input: &[u8], most: usize) -> Result<Option<Reply>, Fault> {
+    let Some(end) = memchr::memmem::find(&input[..input.len().min(most)], b"\r\n") else {
+        return if input.len() < most { Ok(None) } else { Err(Fault::TooMuch(most)) };
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (line, after) = (&input[..end], end + 2);
@@ -56,8 +53,8 @@ pub fn parse_reply(input: &[u8]) -> Result<Option<Reply>, Fault> {
         Some((b'$', rest)) => {
             let length = std::str::from_utf8(rest).ok().and_then(|digits| digits.parse::<usize>().ok());
             let length = length.ok_or(Fault::Malformed)?;
-            if length > MOST_BYTES {
-                return Err(Fault::TooMuch(MOST_BYTES));
+            if length > most {
+                return Err(Fault::TooMuch(most));
             }
             let Some(body) = input.get(after..after + length + 2) else { return Ok(None) };
             let body = body.strip_suffix(b"\r\n").ok_or(Fault::Malformed)?;

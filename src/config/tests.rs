@@ -185,8 +185,10 @@ fn the_surface_of_databases_is_read() {
         (DatabaseRole::Replica, Duration::from_secs(5))
     );
     assert!(additions.referenced_files().iter().any(|path| path.ends_with("db-ca.pem")));
+    assert_eq!((writer.max_answer, reader.max_answer), (1 << 20, 4 << 20));
     let (postgres, redis) = (check(&additions, "postgres"), check(&additions, "redis"));
     assert_eq!((postgres.engine, postgres.password), (DatabaseEngine::Postgres { database: "shop".to_owned() }, None));
+    assert_eq!((postgres.max_answer, redis.max_answer), (64 << 10, 64 << 10));
     assert_eq!((redis.engine, &*redis.user), (DatabaseEngine::Redis, "default"));
     assert_eq!(find(&additions, "redis").health.as_ref().unwrap().interval, Duration::from_millis(50));
 }

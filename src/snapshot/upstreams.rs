@@ -199,6 +199,7 @@ fn question(
         password: certificates.password(written.password.as_ref()),
         tls: written.tls.as_ref().and_then(|tls| certificates.outbound(tls, &[], name, before)),
         observe: written.role.is_some(),
+        max_answer: written.max_answer,
     }
 }
 

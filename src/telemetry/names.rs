@@ -122,13 +122,15 @@ table! {
     RESPONSE_BYTES: Counter "haechi_response_body_bytes_total" ["listener", "site"] "Bytes of response bodies.";
     UPGRADES: Counter "haechi_upgrades_total" ["listener", "site"] "Exchanges that became a tunnel, as WebSockets do.";
 
-    // Servers.
+    // Upstreams and their servers.
+    UPSTREAM_HELD: Gauge "haechi_upstream_held_sessions" ["upstream"] "Sessions of tcp listeners that wait for one of its servers to come up, as `hold` says.";
     SERVER_UP: Gauge "haechi_server_up" ["upstream", "server"] "0 if the server's checks fail or its name does not resolve, else 1.";
     SERVER_DRAIN: Gauge "haechi_server_drain" ["upstream", "server"] "1 if the server gets no new sessions.";
     SERVER_ACTIVE: Gauge "haechi_server_active_exchanges" ["upstream", "server"] "Exchanges and sessions under way on the server now.";
     SERVER_REQUESTS: Counter "haechi_server_requests_total" ["upstream", "server"] "Requests sent to the server, retries included.";
     SERVER_RESPONSES: Counter "haechi_server_responses_total" ["upstream", "server", "status"] "Responses of the server, by status class.";
     SERVER_FAILURES: Counter "haechi_server_failures_total" ["upstream", "server", "reason"] "Exchanges that the server failed, by reason.";
+    SERVER_CHECK_FAILURES: Counter "haechi_server_check_failures_total" ["upstream", "server", "reason"] "Checks that the server failed, by reason.";
     SERVER_RETRIES: Counter "haechi_server_retries_total" ["upstream", "server"] "Requests that were tried again after the server failed them.";
     SERVER_CONNECTS: Counter "haechi_server_connects_total" ["upstream", "server"] "New connections made to the server.";
     SERVER_REUSED: Counter "haechi_server_reused_connections_total" ["upstream", "server"] "Requests sent on a connection that had served one before.";

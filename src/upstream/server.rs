@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use super::News;
 use super::gate::{Gate, Limit};
-use crate::telemetry::{Counter, Histogram, PerThread, ThreadId};
+use crate::telemetry::{Counter, Histogram, NamedCounters, PerThread, ThreadId};
 
 /// One address of an upstream, as a snapshot knows it.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct ServerState {
     pub active: CachePadded<AtomicU32>,
     /// What the request path counts, a cell for each thread.
     pub metrics: PerThread<ServerCells>,
+    /// Checks that it failed, by [`super::health::Reason::word`]; written by the control thread.
+    pub check_failures: NamedCounters,
     health: AtomicU8,
     /// How often it was judged down.
     falls: AtomicU64,
@@ -80,6 +82,7 @@ impl ServerState {
             id,
             active: CachePadded::new(AtomicU32::new(0)),
             metrics: PerThread::new(threads),
+            check_failures: NamedCounters::of(&super::health::Reason::WORDS),
             health: AtomicU8::new(Health::Unknown as u8),
             falls: AtomicU64::new(0),
             risen: AtomicU64::new(0),

@@ -9,13 +9,16 @@ use haechi::codec::{mysql, postgres, redis};
 /// Long enough that it stands in no packet by chance.
 const PASSWORD: &[u8] = b"a password that nobody may see";
 
+/// What a server may send.
+const MOST: usize = 64 * 1024;
+
 /// Whatever a server of MySQL says, the password goes out in clear within TLS alone, and what is kept of
 /// its words is bounded.
 pub fn mysql(input: &[u8]) {
     let Some((first, said)) = input.split_first() else { return };
     let tls = first & 1 != 0;
     let mut talk =
-        mysql::Conversation::new(mysql::Login { user: "haechi".to_owned(), password: PASSWORD.to_vec(), tls });
+        mysql::Conversation::new(mysql::Login { user: "haechi".to_owned(), password: PASSWORD.to_vec(), tls }, MOST);
     let (mut secure, mut taken) = (false, 0);
     for piece in said.chunks(usize::from(first >> 1) + 1) {
         let whole = talk.handle(piece);
@@ -42,7 +45,7 @@ pub fn mysql(input: &[u8]) {
         if whole.is_err() {
             return;
         }
-        assert!(taken <= mysql::Conversation::MOST_BYTES);
+        assert!(taken <= MOST);
     }
 }
 
@@ -50,13 +53,16 @@ pub fn mysql(input: &[u8]) {
 pub fn postgres(input: &[u8]) {
     let Some((first, said)) = input.split_first() else { return };
     let tls = first & 1 != 0;
-    let mut talk = postgres::Conversation::new(postgres::Login {
-        user: "haechi".to_owned(),
-        password: PASSWORD.to_vec(),
-        database: "postgres".to_owned(),
-        tls,
-        query: "SELECT 1".to_owned(),
-    });
+    let mut talk = postgres::Conversation::new(
+        postgres::Login {
+            user: "haechi".to_owned(),
+            password: PASSWORD.to_vec(),
+            database: "postgres".to_owned(),
+            tls,
+            query: "SELECT 1".to_owned(),
+        },
+        MOST,
+    );
     let (mut secure, mut taken) = (false, 0);
     for piece in said.chunks(usize::from(first >> 1) + 1) {
         while let Some(output) = talk.poll_output() {
@@ -74,16 +80,16 @@ pub fn postgres(input: &[u8]) {
         if talk.handle(piece).is_err() {
             return;
         }
-        assert!(taken <= postgres::Conversation::MOST_BYTES);
+        assert!(taken <= MOST);
     }
 }
 
 /// A piece of an answer says nothing else than that more is to come.
 pub fn redis(input: &[u8]) {
-    let Ok(Some(redis::Reply { said, length })) = redis::parse_reply(input) else { return };
+    let Ok(Some(redis::Reply { said, length })) = redis::parse_reply(input, MOST) else { return };
     assert!(length <= input.len());
     for cut in 0..length.min(200) {
-        assert_eq!(redis::parse_reply(&input[..cut]), Ok(None), "cut at {cut}");
+        assert_eq!(redis::parse_reply(&input[..cut], MOST), Ok(None), "cut at {cut}");
     }
     if let Ok(text) = said {
         // What is not UTF-8 is replaced, three bytes for one.

@@ -29,6 +29,7 @@ fn check_of(engine: Engine, user: &str, password: &str) -> Check {
             password: Secret(password.as_bytes().into()),
             tls: None,
             observe: true,
+            max_answer: 1 << 20,
         }),
         tls: None,
         proxy_header: None,
@@ -303,6 +304,9 @@ fn the_program_checks_as_its_config_says() {
         [upstream.plain]
         servers = [{ address = "@db", name = "db" }]
         health = { interval = "50ms", mysql = { user = "haechi_check", password = "secret" } }
+        [upstream.short]
+        servers = [{ address = "@db", name = "db" }]
+        health = { interval = "50ms", mysql = { user = "haechi_check", password = "secret", max_answer = "1KiB", role = "primary", tls = { ca = "ca.pem" } } }
         [upstream.stranger]
         servers = [{ address = "@db", name = "db" }]
         health = { interval = "50ms", mysql = { user = "haechi_check", password = "secret", tls = { ca = "ca.pem", server_name = "other.internal" } } }
@@ -325,6 +329,12 @@ fn the_program_checks_as_its_config_says() {
         eventually("the login is refused", || reason(upstream).contains("login refused: error 1045").then_some(()));
     }
     assert!(reason("stranger").starts_with("tls: "), "{}", reason("stranger"));
+    eventually("its answer is too long", || reason("short").contains("sent more than 1024 bytes").then_some(()));
+    let failed = |upstream: &str, reason: &str| {
+        haechi.metric("haechi_server_check_failures_total", &[("upstream", upstream), ("reason", reason)]).unwrap()
+    };
+    assert!(failed("short", "answer_too_long") >= 1.0 && failed("secure", "database") >= 1.0);
+    assert!(failed("stranger", "tls") >= 1.0 && failed("stranger", "answer_too_long") == 0.0);
     assert!(haechi.stderr().contains("every user of this host may read the password in"), "{}", haechi.stderr());
 
     // The file is watched: the right password in it is all that is needed.

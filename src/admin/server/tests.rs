@@ -23,7 +23,11 @@ fn sources(phase: impl Fn() -> Phase + Send + Sync + 'static) -> Arc<Sources> {
         status: Box::new(status),
         servers: Box::new(|page| {
             let server = |server| ServerCounts { upstream: "was", server, up: true, requests: 9, ..Default::default() };
-            let failed = ServerCounts { failures: vec![("timeout", 2)], ..server("was2") };
+            let failed = ServerCounts {
+                failures: vec![("timeout", 2)],
+                check_failures: vec![("answer_too_long", 4)],
+                ..server("was2")
+            };
             server_families(page, [failed, server("was1"), server("was1")]);
         }),
     })
@@ -52,7 +56,7 @@ fn status() -> Status {
         }],
         databases: Vec::new(),
         upstreams: vec![UpstreamStatus {
-            held: 0,
+            held: 3,
             name: "was".into(),
             servers: vec![ServerStatus {
                 name: "was1".into(),
@@ -160,6 +164,8 @@ async fn the_metrics_page_parses_and_keeps_to_the_table() {
     assert_eq!(value("haechi_exchange_duration_seconds_sum", &["https"]), 0.014);
     assert_eq!(value("haechi_server_up", &["was", "was1"]), 1.0);
     assert_eq!(value("haechi_server_failures_total", &["was2", "timeout"]), 2.0);
+    assert_eq!(value("haechi_server_check_failures_total", &["was2", "answer_too_long"]), 4.0);
+    assert_eq!(value("haechi_upstream_held_sessions", &["was"]), 3.0);
     assert_eq!(value("haechi_certificate_earliest_expiry_timestamp_seconds", &["https"]), 1_800_000_000.0);
     assert_eq!(value("haechi_config_generation", &[]), 4.0);
     assert_eq!(value("haechi_access_log_dropped_lines_total", &["queue_full"]), 0.0);

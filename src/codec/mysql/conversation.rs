@@ -38,7 +38,8 @@ pub struct Conversation {
     login: Login,
     stage: Stage,
     input: Vec<u8>,
-    /// Bytes taken in so far.
+    /// Bytes that may be taken in, and how many were so far.
+    most: usize,
     taken: usize,
     sequence: u8,
     outputs: VecDeque<Output>,
@@ -89,13 +90,10 @@ pub enum Output {
 }
 
 impl Conversation {
-    /// Bytes that a server may send in all.
-    pub const MOST_BYTES: usize = 1 << 20;
-
-    /// A conversation in which the server speaks first.
+    /// A conversation in which the server speaks first, and sends so many bytes at most.
     #[must_use]
-    pub fn new(login: Login) -> Self {
-        Self { login, stage: Stage::Greeting, input: Vec::new(), taken: 0, sequence: 0, outputs: VecDeque::new() }
+    pub fn new(login: Login, most: usize) -> Self {
+        Self { login, stage: Stage::Greeting, input: Vec::new(), most, taken: 0, sequence: 0, outputs: VecDeque::new() }
     }
 
     /// The next thing to do; to be drained after every call.
@@ -109,8 +107,8 @@ impl Conversation {
     /// Why the conversation is over.
     pub fn handle(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.taken = self.taken.saturating_add(bytes.len());
-        if self.taken > Self::MOST_BYTES {
-            return Err(Fault::TooMuch(Self::MOST_BYTES));
+        if self.taken > self.most {
+            return Err(Fault::TooMuch(self.most));
         }
         self.input.extend_from_slice(bytes);
         let input = std::mem::take(&mut self.input);
@@ -120,7 +118,7 @@ impl Conversation {
             if matches!(self.stage, Stage::Tls(_) | Stage::Ready | Stage::Over) {
                 return Err(Fault::Malformed("packet: nothing was asked"));
             }
-            let Some(packet) = parse_packet(rest, &mut self.sequence, Self::MOST_BYTES)? else { break };
+            let Some(packet) = parse_packet(rest, &mut self.sequence, self.most)? else { break };
             self.packet(&packet.payload)?;
             rest = &rest[packet.length..];
         }

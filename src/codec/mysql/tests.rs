@@ -75,7 +75,7 @@ struct Heard {
 
 impl Server {
     fn talk(self, login: Login) -> Result<Heard, Fault> {
-        let mut talk = Conversation::new(login);
+        let mut talk = Conversation::new(login, MOST);
         let mut heard = Heard::default();
         let (mut sequence, mut tls) = (0, false);
         for turn in self.turns {
@@ -107,6 +107,9 @@ impl Server {
         Ok(heard)
     }
 }
+
+/// What a server may send.
+const MOST: usize = 1 << 20;
 
 fn login(tls: bool) -> Login {
     Login { user: "haechi_check".to_owned(), password: PASSWORD.to_vec(), tls }
@@ -299,9 +302,7 @@ fn tls_that_is_not_there_or_late_words_end_it() {
 #[test]
 fn what_a_server_sends_is_bounded() {
     let many: Vec<&[Option<&str>]> = vec![&[None]; 300];
-    for answer in
-        [result_set(&["a"], &many, false), vec![vec![0xfc, 0x2c, 1]], vec![vec![b'x'; Conversation::MOST_BYTES]]]
-    {
+    for answer in [result_set(&["a"], &many, false), vec![vec![0xfc, 0x2c, 1]], vec![vec![b'x'; MOST]]] {
         let turns = vec![vec![greeting("8.4.2", "caching_sha2_password")], vec![vec![1, 3], OK.to_vec()], answer];
         assert!(Server { turns, piece: 1 << 16 }.talk(login(false)).is_err());
     }

@@ -2,7 +2,7 @@
 
 use super::UPSTREAM_TLS;
 use crate::config::key::Key;
-use crate::config::key::Kind::{Choice, Duration, Path, Table, Text};
+use crate::config::key::Kind::{Choice, Duration, Path, Size, Table, Text};
 
 const PASSWORD: Key = Key::optional("password", Text, "The account's password; left out with password_file: none");
 
@@ -26,6 +26,15 @@ const FALLBACK: Key = Key::optional(
 
 const TLS: Key = Key::optional("tls", Table(UPSTREAM_TLS), "TLS for the check; left out: plain");
 
+const fn max_answer(default: &'static str) -> Key {
+    Key::default(
+        "max_answer",
+        Size(1 << 10, 16 << 20),
+        default,
+        "Bytes that a server may send in one check; more fail it",
+    )
+}
+
 pub(super) const MYSQL: &[Key] = &[
     Key::required("user", Text, "The account that the check logs in as"),
     PASSWORD,
@@ -33,6 +42,7 @@ pub(super) const MYSQL: &[Key] = &[
     ROLE,
     MAX_LAG,
     FALLBACK,
+    max_answer("\"1MiB\""),
     TLS,
 ];
 
@@ -44,6 +54,7 @@ pub(super) const POSTGRES: &[Key] = &[
     ROLE,
     MAX_LAG,
     FALLBACK,
+    max_answer("\"64KiB\""),
     TLS,
 ];
 
@@ -54,5 +65,6 @@ pub(super) const REDIS: &[Key] = &[
     ROLE,
     MAX_LAG,
     FALLBACK,
+    max_answer("\"64KiB\""),
     TLS,
 ];

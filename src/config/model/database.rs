@@ -22,6 +22,8 @@ pub struct DatabaseCheck {
     pub max_lag: Option<Spanned<Duration>>,
     /// Who serves readers where no replica can.
     pub fallback: Fallback,
+    /// Bytes that a server may send in one check.
+    pub max_answer: usize,
     /// TLS for the check; `None`: plain.
     pub tls: Option<UpstreamTls>,
 }

@@ -25,6 +25,7 @@ pub(super) fn database(kind: &str, node: &Node<'_>) -> Option<DatabaseCheck> {
             &[("primary", Fallback::Primary), ("none", Fallback::None)],
             Fallback::Primary,
         ),
+        max_answer: node.number("max_answer"),
         tls: node.table("tls").map(|tls| super::upstream::upstream_tls(&tls)),
         user: node.parsed("user", value::account)?.value,
         role,

@@ -212,12 +212,38 @@ pub enum Reason {
     /// The body has not what it should.
     #[error("body lacks `{0}`")]
     Body(Arc<str>),
+    /// A database sent more than a check takes in.
+    #[error("the server sent more than {0} bytes; `max_answer` says how many a check takes")]
+    TooLong(usize),
     /// The connection broke in the middle of a conversation.
     #[error("connection: {}", plain(.0))]
     Lost(#[source] io::Error),
     /// The database says no, or is none.
     #[error(transparent)]
     Database(#[from] DatabaseFault),
+}
+
+impl Reason {
+    /// The words of all reasons: on the page from the start.
+    pub const WORDS: [&'static str; 10] =
+        ["connect", "tls", "timeout", "request", "response", "status", "body", "lost", "database", "answer_too_long"];
+
+    /// Its word in the metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::TimedOut { .. } => "timeout",
+            Self::Request(_) => "request",
+            Self::Response(_) => "response",
+            Self::Status { .. } => "status",
+            Self::Body(_) => "body",
+            Self::Lost(_) => "lost",
+            Self::Database(_) => "database",
+            Self::TooLong(_) => "answer_too_long",
+        }
+    }
 }
 
 /// What a probe was waiting for.

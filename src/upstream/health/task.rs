@@ -211,6 +211,7 @@ fn note(state: &ServerState, result: Result<Passed, Reason>) -> Input {
         }
         Err(reason) => {
             state.note_probe(LastProbe { at, took: None, failure: Some(reason.to_string().into()) });
+            state.check_failures.count(reason.word());
             Input::Failed(reason)
         }
     }

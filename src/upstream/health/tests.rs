@@ -307,6 +307,7 @@ fn redis_check() -> Check {
         password: Secret(Arc::default()),
         tls: None,
         observe: true,
+        max_answer: 1024,
     };
     let pace = Pace { interval: Duration::from_millis(10), ..Pace::default() };
     Check { question: Question::Database(question), port: None, proxy_header: None, tls: None, pace }
@@ -319,6 +320,7 @@ async fn what_a_database_says_of_itself_is_reported() {
         ("$13\r\nrole:master\r\n\r\n", Ok(RedisRole::Primary)),
         ("-LOADING not yet\r\n", Err("redis: LOADING not yet")),
         ("$4\r\nrole\r\n", Err("the answer lacks role")),
+        ("$1025\r\n", Err("the server sent more than 1024 bytes; `max_answer` says how many a check takes")),
         ("*1\r\n", Err("redis: not an answer of Redis")),
         ("HTTP/1.1 400 Bad Request\r\n", Err("redis: not an answer of Redis")),
     ] {

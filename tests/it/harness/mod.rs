@@ -15,6 +15,7 @@ pub mod origin;
 pub mod page;
 pub mod ports;
 pub mod postgres;
+pub mod programs;
 pub mod raw;
 pub mod redis;
 pub mod segment;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{accept, before, connect, ended, is_reset, logged, passes, server, session};
 use crate::harness::ports::free_port;
-use crate::harness::{Haechi, eventually};
+use crate::harness::{Haechi, Origin, eventually, get};
 
 const CHECK: &str = "health = { tcp = true, interval = \"50ms\", rise = 1, fall = 1 }";
 
@@ -43,7 +43,10 @@ fn without_a_server_a_session_is_reset_at_once() {
 #[test]
 fn who_finds_every_place_taken_waits_for_one() {
     let server = server();
-    let haechi = before(&server, "max_connections = 1\nmax_queue = 1\ntimeouts = { queue = \"30s\" }").start();
+    // One thread takes connections in their order: with two, the third sometimes came before the second.
+    let more =
+        "max_connections = 1\nmax_queue = 1\ntimeouts = { queue = \"30s\" }\n[process]\nworkers = 1\nlag = \"1m\"";
+    let haechi = before(&server, more).start();
     let (first, far) = session(&haechi, &server);
     let mut second = connect(haechi.at("db"));
     second.write_all(b"second").unwrap();
@@ -99,6 +102,8 @@ fn a_session_waits_for_a_server_as_long_as_it_may() {
     let mut client = connect(haechi.at("db"));
     client.write_all(b"!").unwrap();
     eventually("it waits", || (haechi.status()["upstreams"][0]["held"] == 1).then_some(()));
+    let waiting = || haechi.metric("haechi_upstream_held_sessions", &[("upstream", "db")]);
+    assert_eq!(waiting(), Some(1.0));
     is_reset(&mut connect(haechi.at("db")));
     ended(&haechi, "hold_full", 1);
     let server = server_at(address);
@@ -110,7 +115,7 @@ fn a_session_waits_for_a_server_as_long_as_it_may() {
         }
     };
     passes(&mut far, &mut client, b"served at last");
-    assert_eq!(haechi.status()["upstreams"][0]["held"], 0);
+    assert_eq!((&haechi.status()["upstreams"][0]["held"], waiting()), (&0.into(), Some(0.0)));
 
     drop(server);
     haechi.edit(&text.replace("HOLD", "200ms"));
@@ -133,4 +138,29 @@ fn who_waits_is_served_by_a_server_that_a_reload_brings() {
     haechi.edit(&text.replace("@nobody", "@server"));
     let mut far = accept(&server);
     passes(&mut far, &mut client, b"served");
+}
+
+#[test]
+fn a_server_that_comes_back_gets_few_sessions_first_and_its_share_later() {
+    let (kept, address) = (Origin::named("kept"), free_port());
+    let back = Origin::named_at(address, "back");
+    let text = format!(
+        "[listener.db]\nbind = [\"@db\"]\nmode = \"tcp\"\nupstream = \"db\"\n[upstream.db]\n\
+         servers = [\"@kept\", \"{address}\"]\nslow_start = \"LONG\"\n{CHECK}\n[process]\nworkers = 1\nlag = \"1m\"\n"
+    );
+    // As long as no test takes: what a server begins with is all that it has until then.
+    let mut haechi = Haechi::plan(&text.replace("LONG", "24h")).with("kept", kept.address).start();
+    let server = address.to_string();
+    haechi.becomes("db", &server, "up");
+    let share = |haechi: &Haechi| (0..34).filter(|_| get(haechi.at("db"), "/").text() == "back").count();
+    assert_eq!(share(&haechi), 17, "it never was down");
+    back.stop();
+    haechi.becomes("db", &server, "down");
+    assert_eq!(share(&haechi), 0);
+    let _back = Origin::named_at(address, "back");
+    haechi.becomes("db", &server, "up");
+    let few = share(&haechi);
+    assert!((1..=4).contains(&few), "{few} of 34 sessions, of which one in 17 is due");
+    haechi.edit(&text.replace("LONG", "1s"));
+    eventually("it has its whole share", || (share(&haechi) == 17).then_some(()));
 }

@@ -1,8 +1,10 @@
 //! Connections passed on byte by byte, with real sockets on both sides.
 
+mod crowd;
 mod failures;
 mod introduction;
 mod names;
+mod peers;
 mod relay;
 
 use std::io::{ErrorKind, Read, Write};

@@ -6,6 +6,9 @@ use rustls::pki_types::ServerName;
 
 use super::{accept, connect, ended, is_reset, passes, server};
 use crate::harness::certs::{Authority, trusting};
+use crate::harness::ports::free_port;
+use crate::harness::programs::Program;
+use crate::harness::tools::{Said, run};
 use crate::harness::{Haechi, eventually};
 
 const NAMES: &str = r#"
@@ -111,4 +114,46 @@ fn a_session_of_tls_goes_through_to_its_end() {
     let mut got = [0; 8];
     stream.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"and back");
+}
+
+/// A handshake of `openssl s_client` with trust in this CA; `name`: what it asks for, and what the certificate has to be for.
+fn s_client(haechi: &Haechi, listener: &str, version: &str, asks: &[&str], shown: &str) -> Said {
+    let (address, ca) = (haechi.at(listener).to_string(), haechi.dir().join("ca.pem").display().to_string());
+    let words = ["s_client", "-brief", version, "-verify_return_error", "-CAfile", &ca, "-verify_hostname", shown];
+    run("openssl", words.iter().chain(&["-connect", &address]).chain(asks))
+}
+
+#[test]
+fn openssl_is_led_by_the_name_that_it_asks_for() {
+    let authority = Authority::new("test");
+    let (one, other) = (free_port(), free_port());
+    // A second listener has an upstream for everybody else.
+    let fallback = NAMES.split("[upstream").next().unwrap().replace("listener.db", "listener.any");
+    let fallback = fallback.replace("@db", "@any").replace("mode = ", "upstream = \"other\"\nmode = ");
+    let plan = Haechi::plan(&(NAMES.to_owned() + &fallback)).with("one", one).with("other", other);
+    let plan = plan.file("ca.pem", &authority.pem);
+    authority.write(plan.dir(), "one", &["one.example"]);
+    authority.write(plan.dir(), "other", &["other.example"]);
+    let Some(_one) = Program::s_server(plan.dir(), "one", one) else { return };
+    let Some(_other) = Program::s_server(plan.dir(), "other", other) else { return };
+    let haechi = plan.start();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let led = |listener: &str, asks: &[&str], shown: &str| {
+            let said = s_client(&haechi, listener, version, asks, shown);
+            assert_eq!(said.code, 0, "{version} {asks:?}: {}{}", said.err, said.out);
+            assert!(said.err.contains("Verification: OK"), "{}", said.err);
+        };
+        led("db", &["-servername", "one.example"], "one.example");
+        led("db", &["-servername", "other.example"], "other.example");
+        led("db", &["-servername", "a.b.example"], "other.example");
+        led("any", &["-servername", "one.example"], "one.example");
+        led("any", &["-servername", "shop.test"], "other.example");
+        led("any", &["-noservername"], "other.example");
+        for asks in [&["-servername", "shop.test"][..], &["-noservername"]] {
+            let said = s_client(&haechi, "db", version, asks, "one.example");
+            assert_ne!(said.code, 0, "{version} {asks:?}: {}", said.out);
+            assert!(said.err.contains("unrecognized name"), "{version} {asks:?}: {}", said.err);
+        }
+    }
+    ended(&haechi, "unrecognized_name", 4);
 }

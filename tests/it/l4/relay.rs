@@ -8,7 +8,6 @@ use rustls::pki_types::ServerName;
 
 use super::{accept, before, connect, ended, is_reset, logged, passes, reset, server, session};
 use crate::harness::certs::Authority;
-use crate::harness::siege::resident_kib;
 use crate::harness::{Haechi, eventually};
 
 #[test]
@@ -122,22 +121,6 @@ fn a_session_without_a_byte_is_cut_after_idle_and_any_after_total() {
         ended(&haechi, outcome, 1);
         assert_eq!(haechi.metric("haechi_client_timeouts_total", &[("listener", "db"), ("phase", key)]), Some(1.0));
     }
-}
-
-#[test]
-fn sessions_in_which_nothing_moves_cost_little() {
-    const SESSIONS: u64 = 1500;
-    let server = server();
-    let haechi = before(&server, "\n[process]\nworkers = 1").start();
-    // What is made once is not counted.
-    let warm: Vec<_> = (0..50).map(|_| session(&haechi, &server)).collect();
-    let before = resident_kib(&haechi);
-    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| session(&haechi, &server)).collect();
-    let each = (resident_kib(&haechi) - before) * 1024 / SESSIONS;
-    assert!(each < 8 * 1024, "{each} bytes for each session");
-    let (client, far) = &mut sessions[7];
-    passes(client, far, b"still there");
-    drop(warm);
 }
 
 #[test]

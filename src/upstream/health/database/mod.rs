@@ -34,6 +34,8 @@ pub struct DatabaseQuestion {
     pub tls: Option<Outbound>,
     /// Whether the server's part in its group is looked at; else an answer is enough.
     pub observe: bool,
+    /// Bytes that the server may send from the first to the last.
+    pub max_answer: usize,
 }
 
 /// A kind of database.
@@ -89,6 +91,18 @@ pub enum DatabaseFault {
     Gtids(#[from] GtidFault),
 }
 
+impl DatabaseFault {
+    /// Whether the server sent more than it may, in whatever protocol.
+    fn is_too_much(&self) -> bool {
+        matches!(
+            self,
+            Self::MySql(codec::mysql::Fault::TooMuch(_))
+                | Self::Postgres(codec::postgres::Fault::TooMuch(_))
+                | Self::Redis(codec::redis::Fault::TooMuch(_))
+        )
+    }
+}
+
 /// Asks over this line.
 pub(super) async fn ask(
     question: &DatabaseQuestion,
@@ -96,9 +110,13 @@ pub(super) async fn ask(
     written: &str,
     clock: &Clock,
 ) -> Result<Option<Answer>, Reason> {
-    match &question.engine {
+    let answer = match &question.engine {
         Engine::MySql => mysql::ask(question, line, written, clock).await,
         Engine::Postgres { database } => postgres::ask(question, database, line, written, clock).await,
         Engine::Redis => redis::ask(question, line, written, clock).await,
-    }
+    };
+    answer.map_err(|reason| match reason {
+        Reason::Database(fault) if fault.is_too_much() => Reason::TooLong(question.max_answer),
+        reason => reason,
+    })
 }

@@ -12,11 +12,9 @@ pub(super) async fn ask(
     written: &str,
     clock: &Clock,
 ) -> Result<Option<Answer>, Reason> {
-    let mut talk = Conversation::new(Login {
-        user: question.user.to_string(),
-        password: question.password.0.to_vec(),
-        tls: question.tls.is_some(),
-    });
+    let login =
+        Login { user: question.user.to_string(), password: question.password.0.to_vec(), tls: question.tls.is_some() };
+    let mut talk = Conversation::new(login, question.max_answer);
     let mut look = None;
     let mut space = [0; 4096];
     let mut phase = Phase::Login;

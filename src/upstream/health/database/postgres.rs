@@ -23,13 +23,14 @@ pub(super) async fn ask(
     written: &str,
     clock: &Clock,
 ) -> Result<Option<Answer>, Reason> {
-    let mut talk = Conversation::new(Login {
+    let login = Login {
         user: question.user.to_string(),
         password: question.password.0.to_vec(),
         database: database.to_owned(),
         tls: question.tls.is_some(),
         query: if question.observe { LOOK } else { "SELECT 1" }.to_owned(),
-    });
+    };
+    let mut talk = Conversation::new(login, question.max_answer);
     let mut space = [0; 4096];
     loop {
         let phase = if talk.is_logged_in() { Phase::Response } else { Phase::Login };

@@ -34,7 +34,7 @@ pub(super) async fn ask(
     write_command(&mut out, if question.observe { &[b"INFO", b"replication"] } else { &[b"PING"] });
     write_command(&mut out, &[b"QUIT"]);
     clock.within(Phase::Response, line.send(&out)).await?.map_err(Reason::Lost)?;
-    let mut input = Vec::new();
+    let mut input = Input { bytes: Vec::new(), read: 0, most: question.max_answer };
     if logs_in {
         receive(&mut line, &mut input, clock, Phase::Login).await?.map_err(|fault| refused(fault, user))?;
     }
@@ -43,21 +43,33 @@ pub(super) async fn ask(
     if question.observe { Ok(Some(Answer::Redis(read(&said)?))) } else { Ok(None) }
 }
 
+/// What the server sent.
+struct Input {
+    bytes: Vec<u8>,
+    /// How much of it was understood.
+    read: usize,
+    /// How much there may be in all.
+    most: usize,
+}
+
 /// The next answer.
 async fn receive(
     line: &mut Line,
-    input: &mut Vec<u8>,
+    input: &mut Input,
     clock: &Clock,
     phase: Phase,
 ) -> Result<Result<String, Fault>, Reason> {
     let mut space = [0; 4096];
     loop {
-        if let Some(reply) = parse_reply(input).map_err(DatabaseFault::Redis)? {
-            input.drain(..reply.length);
+        if input.bytes.len() > input.most {
+            return Err(DatabaseFault::Redis(Fault::TooMuch(input.most)).into());
+        }
+        if let Some(reply) = parse_reply(&input.bytes[input.read..], input.most).map_err(DatabaseFault::Redis)? {
+            input.read += reply.length;
             return Ok(reply.said);
         }
         let read = clock.within(phase, line.receive(&mut space)).await?.map_err(Reason::Lost)?;
-        input.extend_from_slice(&space[..read]);
+        input.bytes.extend_from_slice(&space[..read]);
     }
 }
 
