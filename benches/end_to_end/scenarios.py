@@ -103,7 +103,7 @@ def figures(total):
         "user_us": total["user"] / total["done"] * 1e6,
         "requests_per_second": total["in_time"] / total["seconds"],
         "cpu_share": total["cpu"] / total["wall"],
-        "others": total["others"] / total["wall"],
+        "others": max(0.0, total["others"]) / total["wall"],
     }
 
 

@@ -142,7 +142,10 @@ impl Socket {
 
     #[inline]
     fn poll_send_with(&self, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
-        self.before_sending();
+        // What waits for more is no packet yet.
+        if !flags.contains(SendFlags::MORE) {
+            self.before_sending();
+        }
         loop {
             let done = self.tried(Interest::WRITABLE, bytes.len(), || rustix::net::send(&self.stream, bytes, flags));
             if let Poll::Ready(done) = done {
