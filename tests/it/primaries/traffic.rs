@@ -1,19 +1,20 @@
 //! What becomes of writes: four writers at haechi's address for writers note what was acknowledged.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 
 use super::{becomes, config, explained, group, pool, start};
 use crate::harness::mariadb::MariaDb;
-use crate::harness::writers::Writers;
+use crate::harness::writers::{Session, Writers, ask};
 use crate::harness::{eventually, within};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 /// Four writers of it make 200 rows a second.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-/// The script of an operator: `b` is promoted, `c` follows it.
-fn promotion(group: &[MariaDb]) -> String {
+/// The script of an operator: `b` is promoted, those behind it follow it.
+pub(super) fn promotion(group: &[MariaDb]) -> String {
     let sql = |server: &MariaDb, text: &str| {
         format!(
             "mariadb --no-defaults --user=root --socket={} --execute \"{text}\"\n",
@@ -25,25 +26,23 @@ fn promotion(group: &[MariaDb]) -> String {
         group[1].address.ip(),
         group[1].address.port()
     );
-    format!(
-        "set -e\ncat > \"$1\"\n{}{}",
-        sql(&group[1], "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0"),
-        sql(&group[2], &follow)
-    )
+    let followers: String = group[2..].iter().map(|server| sql(server, &follow)).collect();
+    let promoted = sql(&group[1], "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0");
+    format!("set -e\ncat >> \"$1\"\n{promoted}{followers}")
 }
 
-fn rows(server: &MariaDb) -> BTreeSet<u64> {
+pub(super) fn rows(server: &MariaDb) -> BTreeSet<u64> {
     server.sql("SELECT id FROM shop.orders").lines().map(|line| line.parse().unwrap()).collect()
 }
 
 #[track_caller]
-fn lost(acknowledged: &BTreeSet<u64>, server: &MariaDb) {
+pub(super) fn lost(acknowledged: &BTreeSet<u64>, server: &MariaDb) {
     let rows = rows(server);
     let lost: Vec<_> = acknowledged.difference(&rows).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged rows are lost: {lost:?}", lost.len(), acknowledged.len());
 }
 
-fn writes_go_on(writers: &Writers) {
+pub(super) fn writes_go_on(writers: &Writers) {
     let before = writers.acknowledged();
     within(LONG, "writes go on", || (writers.acknowledged() > before + 40).then_some(()));
 }
@@ -133,4 +132,39 @@ fn sessions_are_cut_at_a_planned_change_over_and_wait_for_the_new_primary() {
     becomes(&haechi, "writer", "out serves out");
     writes_go_on(&writers);
     lost(&writers.stop(), &group[1]);
+}
+
+#[test]
+fn sessions_on_a_demoted_primary_are_cut_although_no_other_takes_its_place() {
+    let Some(group) = group() else { return };
+    let haechi = start(&group, &config(""), &[]);
+    becomes(&haechi, "writer", "serves out out");
+    let writer = haechi.at("w");
+    let sessions = |which: &str| {
+        group[0].sql(&format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND {which}"))
+    };
+    // One that waits for its application, and one whose application waits for an answer that is an hour away.
+    let mut idle = Session::open(writer);
+    assert!(idle.write(1, 1));
+    let asking = thread::spawn(move || ask(writer, "SELECT SLEEP(3600)"));
+    eventually("both are on the primary", || {
+        (sessions("command = 'Sleep'") == "1" && sessions("state = 'User sleep'") == "1").then_some(())
+    });
+
+    group[0].sql("SET GLOBAL read_only = 1");
+    becomes(&haechi, "writer", "out out out");
+    let said = asking.join().unwrap();
+    assert!(said.err.contains("ERROR 2013"), "{said:?}");
+    eventually("the idle one is gone from the server", || (sessions("command = 'Sleep'") == "0").then_some(()));
+    let cut = [("listener", "writer"), ("outcome", "server_down")];
+    eventually("both are counted", || (haechi.metric("haechi_sessions_total", &cut) == Some(2.0)).then_some(()));
+    let now = pool(&haechi, "writer");
+    assert_eq!((&now["epoch"], &now["primary"]), (&1.into(), &"a".into()), "nobody took its place: {now}");
+    assert!(!idle.write(2, 1));
+
+    // It is made the primary again: applications come anew, and what was refused is nowhere.
+    group[0].sql("SET GLOBAL read_only = 0");
+    becomes(&haechi, "writer", "serves out out");
+    assert!(Session::open(writer).write(3, 1));
+    assert_eq!(rows(&group[0]), BTreeSet::from([1, 3]));
 }
