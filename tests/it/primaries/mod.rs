@@ -1,6 +1,7 @@
 //! A primary and two replicas of MariaDB behind haechi: who gets writes and reads when one dies, comes back,
 //! lags, or when two are writable. States and losses are asserted, no times.
 
+mod pair;
 mod pool;
 mod readers;
 mod traffic;
