@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::traffic::{PAUSE, lost, promotion, writes_go_on};
+use super::traffic::{PAUSE, acknowledge_what_replicas_have, lost, promotion, writes_go_on};
 use super::{accounts, db_of, named, verdicts_of};
 use crate::harness::mariadb::{self, MariaDb};
 use crate::harness::namespaces::Namespace;
@@ -73,6 +73,18 @@ fn events(told: &[Value]) -> Vec<&str> {
     told.iter().filter_map(|one| one["event"].as_str()).collect()
 }
 
+/// Writers that come by the virtual address.
+fn write_at(client: &Namespace) -> Writers {
+    // A client that waits for an answer hears by this that the host is gone which would have passed it on.
+    for key in ["time", "intvl"] {
+        client.enter(|| fs::write(format!("/proc/sys/net/ipv4/tcp_keepalive_{key}"), "1").unwrap());
+    }
+    let address = SocketAddr::new(VIP.parse().unwrap(), 3306);
+    let writers = client.enter(|| Writers::start(1..=4, address, PAUSE));
+    writes_go_on(&writers);
+    writers
+}
+
 #[test]
 fn no_acknowledged_row_is_lost_when_the_active_host_dies_or_loses_its_link() {
     let Some(segment) = Segment::new(4) else { return };
@@ -86,13 +98,7 @@ fn no_acknowledged_row_is_lost_when_the_active_host_dies_or_loses_its_link() {
     for host in [&first, &second] {
         assert_eq!(knows(host, "serves out")["primary"], "a");
     }
-    // A client that waits for an answer hears by this that the host is gone which would have passed it on.
-    for key in ["time", "intvl"] {
-        client.enter(|| fs::write(format!("/proc/sys/net/ipv4/tcp_keepalive_{key}"), "1").unwrap());
-    }
-    let address = SocketAddr::new(VIP.parse().unwrap(), 3306);
-    let writers = client.enter(|| Writers::start(1..=4, address, PAUSE));
-    writes_go_on(&writers);
+    let writers = write_at(client);
 
     first.dies();
     second.becomes("active", "silence");
@@ -113,6 +119,34 @@ fn no_acknowledged_row_is_lost_when_the_active_host_dies_or_loses_its_link() {
     let own = group[1].sql("SELECT @@gtid_binlog_state");
     assert!(!own.contains("0-2-"), "`b` was written to: {own}");
     assert_eq!(knows(&first, "serves out")["primary"], "a");
+}
+
+#[test]
+fn writes_go_on_when_the_active_host_dies_together_with_the_primary() {
+    let Some(segment) = Segment::new(4) else { return };
+    let [one, two, client, _] = &*segment.hosts else { unreachable!() };
+    let Some(mut group) = databases(&segment) else { return };
+    acknowledge_what_replicas_have(&group);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("promote.sh"), promotion(&group)).unwrap();
+    let mut first = begin(one, "one", 150, &group, &folder);
+    first.becomes("active", "silence");
+    let second = begin(two, "two", 100, &group, &folder);
+    second.becomes("backup", "fit");
+    knows(&second, "serves out");
+    let writers = write_at(client);
+
+    first.dies();
+    group[0].kill();
+    second.becomes("active", "silence");
+    let known = knows(&second, "out serves");
+    assert_eq!((&known["primary"], &known["epoch"]), (&"b".into(), &2.into()));
+    writes_go_on(&writers);
+    lost(&writers.stop(), &group[1]);
+    eventually("the hooks of the host that took over have run", || {
+        (events(&told(folder.path(), "two")) == ["primary_lost", "primary_changed"]).then_some(())
+    });
+    assert_eq!(told(folder.path(), "one"), Vec::<Value>::new());
 }
 
 #[test]

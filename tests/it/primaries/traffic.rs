@@ -13,22 +13,38 @@ pub(super) const LONG: Duration = Duration::from_secs(30);
 /// Four writers of it make 200 rows a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-/// The script of an operator: `b` is promoted, those behind it follow it.
+/// The script of an operator: `b` applies all that it has and is promoted, those behind it follow it.
 pub(super) fn promotion(group: &[MariaDb]) -> String {
-    let sql = |server: &MariaDb, text: &str| {
-        format!(
-            "mariadb --no-defaults --user=root --socket={} --execute \"{text}\"\n",
-            server.dir().join("socket").display()
-        )
+    let client = |server: &MariaDb| {
+        format!("mariadb --no-defaults --user=root --socket={} --vertical", server.dir().join("socket").display())
     };
+    let (b, address) = (client(&group[1]), group[1].address);
     let follow = format!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST='{}', MASTER_PORT={}; START SLAVE",
-        group[1].address.ip(),
-        group[1].address.port()
+        address.ip(),
+        address.port()
     );
-    let followers: String = group[2..].iter().map(|server| sql(server, &follow)).collect();
-    let promoted = sql(&group[1], "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0");
-    format!("set -e\ncat >> \"$1\"\n{promoted}{followers}")
+    let followers: String =
+        group[2..].iter().map(|server| format!("{} --execute \"{follow}\"\n", client(server))).collect();
+    format!(
+        r#"
+        set -e
+        cat >> "$1"
+        {b} --execute 'STOP SLAVE IO_THREAD'
+        received=$({b} --execute 'SHOW SLAVE STATUS' | sed -n 's/ *Gtid_IO_Pos: //p')
+        [ -n "$received" ]
+        {b} --execute "SELECT MASTER_GTID_WAIT('$received', 20)"
+        {b} --execute 'STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0'
+        {followers}"#
+    )
+}
+
+/// From here on a row is acknowledged when a replica has it.
+pub(super) fn acknowledge_what_replicas_have(group: &[MariaDb]) {
+    group[0].sql("SET GLOBAL rpl_semi_sync_master_enabled = 1, rpl_semi_sync_master_wait_point = 'AFTER_SYNC'");
+    for replica in &group[1..] {
+        replica.sql("SET GLOBAL rpl_semi_sync_slave_enabled = 1; STOP SLAVE IO_THREAD; START SLAVE IO_THREAD");
+    }
 }
 
 pub(super) fn rows(server: &MariaDb) -> BTreeSet<u64> {
@@ -51,10 +67,7 @@ pub(super) fn writes_go_on(writers: &Writers) {
 fn writes_follow_a_killed_primary_to_the_promoted_one_and_its_return_takes_none() {
     let Some(mut group) = group() else { return };
     // The rows that count are those that the replicas had: what an asynchronous primary alone has dies with it.
-    group[0].sql("SET GLOBAL rpl_semi_sync_master_enabled = 1, rpl_semi_sync_master_wait_point = 'AFTER_SYNC'");
-    for replica in &group[1..] {
-        replica.sql("SET GLOBAL rpl_semi_sync_slave_enabled = 1; STOP SLAVE IO_THREAD; START SLAVE IO_THREAD");
-    }
+    acknowledge_what_replicas_have(&group);
     let hooks = "[upstream.writer.hooks]\n\
                  on_primary_lost = { command = [\"/bin/sh\", \"@dir/promote.sh\", \"@dir/lost.json\"] }\n\
                  on_primary_changed = { command = [\"/bin/sh\", \"-c\", \"cat > @dir/changed.json\"] }\n";
