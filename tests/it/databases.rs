@@ -1,5 +1,7 @@
 //! What checks learn of real databases.
 
+mod tls;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -318,12 +320,7 @@ fn the_program_checks_as_its_config_says() {
     for upstream in ["secure", "plain", "stranger"] {
         haechi.becomes(upstream, "db", "down");
     }
-    let reason = |upstream: &str| {
-        let status = haechi.status();
-        let upstreams = status["upstreams"].as_array().expect("upstreams");
-        let found = upstreams.iter().find(|found| found["name"] == upstream).expect("an upstream");
-        found["servers"][0]["reason"].as_str().expect("a reason").to_owned()
-    };
+    let reason = |upstream: &str| reason(&haechi, upstream);
     for upstream in ["secure", "plain"] {
         // With a role a server is down before it is asked.
         eventually("the login is refused", || reason(upstream).contains("login refused: error 1045").then_some(()));
@@ -343,4 +340,12 @@ fn the_program_checks_as_its_config_says() {
     haechi.becomes("secure", "db", "up");
     let said = haechi.stderr();
     assert!(!said.contains("secret"), "a password in the log: {said}");
+}
+
+/// Why the only server of an upstream is as it is.
+fn reason(haechi: &Haechi, upstream: &str) -> String {
+    let status = haechi.status();
+    let upstreams = status["upstreams"].as_array().expect("upstreams");
+    let found = upstreams.iter().find(|found| found["name"] == upstream).expect("an upstream");
+    found["servers"][0]["reason"].as_str().expect("a reason").to_owned()
 }

@@ -22,10 +22,10 @@ use super::harness::tools::{Said, run};
 use super::harness::{eventually, within};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const VIP: &str = "192.168.0.100";
+pub(crate) const VIP: &str = "192.168.0.100";
 
 /// A host that runs haechi.
-struct Host<'n> {
+pub(crate) struct Host<'n> {
     at: &'n Namespace,
     child: Child,
     folder: TempDir,
@@ -33,16 +33,17 @@ struct Host<'n> {
 
 impl<'n> Host<'n> {
     /// Answers every request with `name`, at the virtual address alone.
-    fn start(at: &'n Namespace, name: &str, more: &str) -> Self {
+    pub(crate) fn start(at: &'n Namespace, name: &str, more: &str) -> Self {
         Self::patient(at, name, "100ms", more)
     }
 
     /// The same; keep-alive connections are wound down for so long.
     fn patient(at: &'n Namespace, name: &str, grace: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state").display().to_string();
         let config = format!(
             r#"
-            process = {{ workers = 1, handover_grace = "{grace}" }}
+            process = {{ workers = 1, handover_grace = "{grace}", state = "{state}" }}
             admin = {{ bind = "127.0.0.1:9900" }}
             log = {{ access = {{ format = "off" }} }}
             listener.http = {{ bind = ["{VIP}:80"] }}
@@ -81,11 +82,11 @@ impl<'n> Host<'n> {
         })
     }
 
-    fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.child = Self::spawn(self.at, &self.folder);
     }
 
-    fn told(&self, order: &str) -> Said {
+    pub(crate) fn told(&self, order: &str) -> Said {
         let config = self.folder.path().join("haechi.toml");
         run(env!("CARGO_BIN_EXE_haechi"), [order.as_ref(), "--config".as_ref(), config.as_os_str()])
     }
@@ -95,7 +96,7 @@ impl<'n> Host<'n> {
     }
 
     /// Its one instance: state and reason.
-    fn becomes(&self, state: &str, reason: &str) {
+    pub(crate) fn becomes(&self, state: &str, reason: &str) {
         let instance = || self.status()["vrrp"]["instances"][0].clone();
         let what = format!("{state} by {reason}");
         within(PATIENCE, &what, || {
@@ -142,16 +143,29 @@ impl<'n> Host<'n> {
         fs::rename(beside, self.file("haechi")).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// All that runs on it is killed, with no chance to say a word.
+    pub(crate) fn dies(&mut self) {
+        let worker = self.status()["worker"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let _ = self.child.kill();
+        // Without its guard it would end by itself, but not before what it serves.
+        let _ = worker.and_then(Pid::from_raw).map(|worker| kill_process(worker, Signal::KILL));
+        let _ = self.child.wait();
+        // Until then it is in the namespace that may be about to go.
+        if let Some(worker) = worker {
+            eventually("the worker has ended", || (!fs::exists(format!("/proc/{worker}")).unwrap()).then_some(()));
+        }
     }
 
     fn worker(&self) -> u64 {
@@ -161,13 +175,7 @@ impl<'n> Host<'n> {
 
 impl Drop for Host<'_> {
     fn drop(&mut self) {
-        let worker = self.status()["worker"]["pid"].as_i64();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // It ends when its guard has; until then it is in the namespace that is about to go.
-        if let Some(worker) = worker {
-            eventually("the worker has ended", || (!fs::exists(format!("/proc/{worker}")).unwrap()).then_some(()));
-        }
+        self.dies();
         if thread::panicking() {
             eprintln!("{}", self.log());
         }

@@ -1,13 +1,14 @@
 //! Real MariaDB servers: each with a folder of its own, from one template, on a port of its own.
 //!
-//! `root` has no password and comes by the socket ([`MariaDb::sql`]) or from 127.0.0.1. Replication
+//! `root` has no password and comes by the socket ([`MariaDb::sql`]), `replica` from anywhere. Replication
 //! uses GTIDs; every server writes a binary log with what it applied too.
 
+use super::namespaces::Namespace;
 use super::ports::free_port;
 use super::tools::{Said, run};
 use super::within;
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct MariaDb {
     pub id: u32,
     /// Further options of its command line, for this and every later start.
     pub options: Vec<String>,
+    /// The namespace that it runs in, where that is not the test's own.
+    host: Option<String>,
     folder: TempDir,
     child: Option<Child>,
 }
@@ -30,7 +33,20 @@ pub struct MariaDb {
 /// A primary and so many replicas of it, in step and `read_only`. `None`, and a loud line, where
 /// MariaDB is not installed.
 pub fn group(replicas: u32) -> Option<Vec<MariaDb>> {
+    (1..=replicas + 1).map(MariaDb::laid_out).collect::<Option<_>>().map(begin)
+}
+
+/// The same on a host of its own, at this address of it: whoever is on its segment reaches them.
+pub fn group_at(host: &Namespace, address: IpAddr, replicas: u32) -> Option<Vec<MariaDb>> {
     let mut group: Vec<MariaDb> = (1..=replicas + 1).map(MariaDb::laid_out).collect::<Option<_>>()?;
+    for server in &mut group {
+        server.address.set_ip(address);
+        server.host = Some(host.name().to_owned());
+    }
+    Some(begin(group))
+}
+
+fn begin(mut group: Vec<MariaDb>) -> Vec<MariaDb> {
     for server in &mut group {
         server.spawn();
     }
@@ -38,6 +54,7 @@ pub fn group(replicas: u32) -> Option<Vec<MariaDb>> {
         server.ready();
     }
     let (primary, replicas) = group.split_first().expect("a primary");
+    primary.sql("CREATE USER replica; GRANT REPLICATION SLAVE ON *.* TO replica");
     for replica in replicas {
         replica.sql("SET GLOBAL read_only = 1");
         replica.follow(primary);
@@ -46,7 +63,7 @@ pub fn group(replicas: u32) -> Option<Vec<MariaDb>> {
     for replica in replicas {
         replica.caught_up_with(primary);
     }
-    Some(group)
+    group
 }
 
 impl MariaDb {
@@ -64,7 +81,7 @@ impl MariaDb {
         let copied = run("cp", [Path::new("-r"), &template, &folder.path().join("data")]);
         assert_eq!(copied.code, 0, "{}", copied.err);
         let address = free_port();
-        Some(Self { address, id, options: Vec::new(), folder, child: None })
+        Some(Self { address, id, options: Vec::new(), host: None, folder, child: None })
     }
 
     /// Starts it where it does not run, and waits until it answers.
@@ -78,7 +95,14 @@ impl MariaDb {
         assert!(self.child.is_none(), "it runs already");
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let log = File::options().create(true).append(true).open(path("log")).expect("a log");
-        let mut command = Command::new("setpriv");
+        let mut command = match &self.host {
+            None => Command::new("setpriv"),
+            Some(host) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", host, "setpriv"]);
+                command
+            }
+        };
         command.args(["--pdeathsig", "KILL", "mariadbd", "--no-defaults", "--user=root"]);
         command.arg(format!("--datadir={}", path("data")));
         command.arg(format!("--socket={}", path("socket")));
@@ -116,7 +140,7 @@ impl MariaDb {
     /// Replicates from `source` by its position in GTIDs; says it also of one that was a primary.
     pub fn follow(&self, source: &Self) {
         self.sql(&format!(
-            "STOP SLAVE; CHANGE MASTER TO MASTER_HOST='{}', MASTER_PORT={}, MASTER_USER='root', \
+            "STOP SLAVE; CHANGE MASTER TO MASTER_HOST='{}', MASTER_PORT={}, MASTER_USER='replica', \
              MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1; START SLAVE",
             source.address.ip(),
             source.address.port(),

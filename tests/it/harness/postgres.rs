@@ -1,10 +1,12 @@
 //! Real PostgreSQL servers, each with a folder and a port of its own. They refuse to run as root, so a
 //! test that does runs them as `postgres`.
 
+use super::certs::Authority;
 use super::ports::free_port;
 use super::tools::{Said, run};
 use super::within;
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,12 +28,31 @@ impl Postgres {
     /// line, where PostgreSQL is not installed.
     pub fn start(hba: &str) -> Option<Self> {
         let mut server = Self::laid_out()?;
-        let data = server.data();
-        let initdb = server.programs.join("initdb");
-        server.run(&initdb, &["--pgdata", &data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale"]);
-        fs::write(format!("{data}/pg_hba.conf"), format!("local all all trust\n{hba}\n")).expect("pg_hba.conf");
-        server.spawn();
+        server.begin(hba, "");
         Some(server)
+    }
+
+    /// The same, of whom TLS may be asked, with a certificate of this authority for these names.
+    pub fn start_secure(hba: &str, ca: &Authority, names: &[&str]) -> Option<Self> {
+        let mut server = Self::laid_out()?;
+        ca.write(server.folder.path(), "own", names);
+        let file = |name: &str| server.folder.path().join(name).display().to_string();
+        let key = file("own.key");
+        // It reads no key that others may read too.
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
+        Self::own(Path::new(&key));
+        server.begin(hba, &format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{key}'\n", file("own.crt")));
+        Some(server)
+    }
+
+    fn begin(&mut self, hba: &str, settings: &str) {
+        let data = self.data();
+        let initdb = self.programs.join("initdb");
+        self.run(&initdb, &["--pgdata", &data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale"]);
+        fs::write(format!("{data}/pg_hba.conf"), format!("local all all trust\n{hba}\n")).expect("pg_hba.conf");
+        let mut file = File::options().append(true).open(format!("{data}/postgresql.conf")).expect("its settings");
+        file.write_all(settings.as_bytes()).expect("its settings");
+        self.spawn();
     }
 
     /// A standby that streams from this one.
@@ -64,12 +85,18 @@ impl Postgres {
             return None;
         };
         let folder = tempfile::Builder::new().prefix("haechi-pg-").tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        let server = Self { address: free_port(), programs, folder, child: None };
+        Self::own(server.folder.path());
+        Some(server)
+    }
+
+    /// Gives a file to whom the server runs as.
+    fn own(path: &Path) {
         if rustix::process::geteuid().is_root() {
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
-            let said = run("chown", [Path::new("postgres"), folder.path()]);
+            let said = run("chown", [Path::new("postgres"), path]);
             assert_eq!(said.code, 0, "{}", said.err);
         }
-        Some(Self { address: free_port(), programs, folder, child: None })
     }
 
     fn data(&self) -> String {

@@ -1,4 +1,4 @@
-//! Clients of a database that write numbered rows and note which were acknowledged.
+//! Clients of a database: some ask once, some write numbered rows and note which were acknowledged.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -11,6 +11,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::eventually::pace;
+use super::tools::{Said, run};
+
+/// The client of MariaDB, in a session of its own that asks this and ends.
+pub fn ask(address: SocketAddr, text: &str) -> Said {
+    run("mariadb", options(address).iter().map(String::as_str).chain(["--execute", text]))
+}
 
 /// Writers at an address, until they are stopped.
 pub struct Writers {
@@ -61,18 +67,17 @@ fn write(writer: u64, address: SocketAddr, pause: Duration, stop: &AtomicBool, a
 }
 
 /// The client of MariaDB, a statement at a time.
-struct Session {
+pub struct Session {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Session {
-    fn open(address: SocketAddr) -> Self {
+    /// Begins one.
+    pub fn open(address: SocketAddr) -> Self {
         let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--user=app", "--password=app", "--protocol=tcp", "--skip-ssl"]);
-        command.args(["--batch", "--skip-column-names", "--unbuffered", "--skip-reconnect", "--connect-timeout=5"]);
-        command.arg(format!("--host={}", address.ip())).arg(format!("--port={}", address.port()));
+        command.args(options(address)).args(["--unbuffered", "--skip-reconnect"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("mariadb");
         let (input, output) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
@@ -80,7 +85,7 @@ impl Session {
     }
 
     /// Whether the row was acknowledged. The client ends at the first fault.
-    fn write(&mut self, number: u64, writer: u64) -> bool {
+    pub fn write(&mut self, number: u64, writer: u64) -> bool {
         let line = format!("INSERT INTO shop.orders VALUES ({number}, {writer}); SELECT {number};\n");
         let mut said = String::new();
         let sent = self.input.write_all(line.as_bytes()).is_ok();
@@ -93,4 +98,12 @@ impl Drop for Session {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// As an application comes.
+fn options(address: SocketAddr) -> Vec<String> {
+    let common = ["--no-defaults", "--user=app", "--password=app", "--protocol=tcp", "--skip-ssl", "--batch"];
+    let more = ["--skip-column-names", "--connect-timeout=5"];
+    let place = [format!("--host={}", address.ip()), format!("--port={}", address.port())];
+    common.iter().chain(&more).map(|option| (*option).to_owned()).chain(place).collect()
 }

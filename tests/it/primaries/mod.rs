@@ -1,9 +1,12 @@
 //! A primary and two replicas of MariaDB behind haechi: who gets writes and reads when one dies, comes back,
 //! lags, or when two are writable. States and losses are asserted, no times.
 
+mod pair;
 mod pool;
+mod readers;
 mod traffic;
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -33,13 +36,18 @@ fn config(hooks: &str) -> String {
 /// A group with the accounts that are needed. `None`, and a loud line, where there is no MariaDB.
 fn group() -> Option<Vec<MariaDb>> {
     let group = mariadb::group(2)?;
-    group[0].sql(
+    accounts(&group);
+    Some(group)
+}
+
+/// Those of checks and of applications.
+fn accounts(group: &[MariaDb]) {
+    let (primary, replicas) = group.split_first().unwrap();
+    primary.sql(
         "CREATE USER haechi_check IDENTIFIED BY 'secret'; GRANT REPLICA MONITOR ON *.* TO haechi_check; \
          CREATE USER app IDENTIFIED BY 'app'; GRANT SELECT, INSERT ON shop.* TO app",
     );
-    group[1].caught_up_with(&group[0]);
-    group[2].caught_up_with(&group[0]);
-    Some(group)
+    replicas.iter().for_each(|replica| replica.caught_up_with(primary));
 }
 
 /// Where applications come to write, and to read.
@@ -56,13 +64,20 @@ fn start(group: &[MariaDb], text: &str, files: &[(&str, String)]) -> Haechi {
 /// A pool as `/status` tells it.
 fn pool(haechi: &Haechi, upstream: &str) -> Value {
     let status = haechi.status();
-    let pools = status["databases"].as_array().cloned().unwrap_or_default();
+    named(&status["databases"], upstream)
+}
+
+fn named(pools: &Value, upstream: &str) -> Value {
+    let pools = pools.as_array().cloned().unwrap_or_default();
     pools.into_iter().find(|pool| pool["upstream"] == upstream).unwrap_or_default()
 }
 
 /// The verdicts on `a`, `b` and `c`, as `serves out out`.
 fn verdicts(haechi: &Haechi, upstream: &str) -> String {
-    let pool = pool(haechi, upstream);
+    verdicts_of(&pool(haechi, upstream))
+}
+
+fn verdicts_of(pool: &Value) -> String {
     let verdicts = pool["servers"].as_array().into_iter().flatten().filter_map(|server| server["verdict"].as_str());
     verdicts.collect::<Vec<_>>().join(" ")
 }
@@ -81,8 +96,12 @@ fn becomes(haechi: &Haechi, upstream: &str, expected: &str) {
 }
 
 fn db(haechi: &Haechi, arguments: &[&str]) -> (bool, String) {
+    db_of(haechi.config(), arguments)
+}
+
+fn db_of(config: &Path, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haechi"));
-    let said = command.arg("db").args(arguments).arg("--config").arg(haechi.config()).output().expect("haechi db");
+    let said = command.arg("db").args(arguments).arg("--config").arg(config).output().expect("haechi db");
     let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     (said.status.success(), text)
 }
