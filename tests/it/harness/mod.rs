@@ -7,6 +7,7 @@ pub mod eventually;
 pub mod frames;
 pub mod h2;
 pub mod haechi;
+pub mod host;
 pub mod keepalived;
 pub mod load;
 pub mod mariadb;

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 use super::traffic::{PAUSE, acknowledge_what_replicas_have, lost, promotion, writes_go_on};
 use super::{accounts, db_of, named, verdicts_of};
+use crate::harness::host::{Host, VIP};
 use crate::harness::mariadb::{self, MariaDb};
 use crate::harness::namespaces::Namespace;
 use crate::harness::segment::Segment;
 use crate::harness::writers::Writers;
 use crate::harness::{eventually, within};
-use crate::vips::{Host, VIP};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
