@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from contenders import Fault
@@ -77,6 +78,34 @@ def http1(milliseconds, **options):
     return counts
 
 
+class Paced:
+    """A load that asks in slices, on the connections of before."""
+
+    def __init__(self, milliseconds, **options):
+        self.patience = milliseconds / 1000 + 15
+        self.process = start(http1_command(milliseconds, paced=True, **options), stdin=subprocess.PIPE)
+
+    def slice(self):
+        """Counts of one; any fault fails it."""
+        overdue = threading.Timer(self.patience, self.process.kill)
+        overdue.start()
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        finally:
+            overdue.cancel()
+        if not line:
+            raise Fault("the load ended: " + self.process.communicate()[1].strip()[-200:])
+        counts = json.loads(line)
+        check(counts)
+        return counts
+
+    def stop(self):
+        self.process.kill()
+        self.process.communicate()
+
+
 def check(counts):
     faults = {key: counts[key] for key in counts if counts[key] and (key.endswith("_errors") or key in FAULTS)}
     if faults:
@@ -107,6 +136,19 @@ def h2(requests, address, path, expect):
         raise Fault(f"h2load: {succeeded[1]} of {requests} requests, {body[1]} bytes")
     unit = {"s": 1, "ms": 1e3, "us": 1e6}[seconds[2]]
     return {"done": requests, "body_bytes": int(body[1]), "seconds": float(seconds[1]) / unit}
+
+
+class H2Paced:
+    """The same by h2load, which connects anew for each slice."""
+
+    def __init__(self, *options):
+        self.options = options
+
+    def slice(self):
+        return h2(*self.options)
+
+    def stop(self):
+        pass
 
 
 def fetch(address, path, tls=False, host=HOST):

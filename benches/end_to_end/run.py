@@ -29,7 +29,6 @@ from scenarios import FILES, ORIGINS, SCENARIOS
 FAULTS = (Fault, OSError, ssl.SSLError, http.client.HTTPException, subprocess.SubprocessError, ValueError)
 
 EVERY = SCENARIOS + PROMISES
-SLICE = 125  # milliseconds
 
 
 def main():
@@ -127,27 +126,46 @@ class Bench:
     def round(self, scenario, running, cells, turn):
         """The machine is faster or slower by the tenth of a second: contenders take turns within
         it, so that each has of both."""
-        slices = 1 if scenario.is_whole else max(1, self.options.milliseconds // SLICE)
-        milliseconds = self.options.milliseconds // slices
-        totals, found = {}, {}
-        for number in range(slices):
-            names = list(running)
-            first = (turn + number) % max(len(names), 1)
-            for name in names[first:] + names[:first]:
-                try:
-                    if scenario.is_whole:
-                        found[name] = scenario.measure(running[name], milliseconds)
-                    else:
-                        totals.setdefault(name, collections.Counter()).update(scenario.slice(running[name], milliseconds))
-                except FAULTS as fault:
-                    self.failed(scenario, name, cells, fault)
-                    del running[name]
-        found |= {name: scenarios.figures(totals[name]) for name in running if name in totals}
+        found = self.stretch(scenario, running, cells) if scenario.is_whole else self.slices(scenario, running, cells, turn)
         for name in running if turn == 0 else []:
             if "cpu_us" in found[name]:
                 load_it = lambda name=name: scenario.load(running[name], self.options.milliseconds // 2)
                 found[name]["syscalls"] = meter.syscalls(running[name], load_it)
-        return {name: found[name] for name in running}
+        return found
+
+    def stretch(self, scenario, running, cells):
+        found = {}
+        for name in list(running):
+            with self.dropping(scenario, name, running, cells):
+                found[name] = scenario.measure(running[name], self.options.milliseconds)
+        return found
+
+    def slices(self, scenario, running, cells, turn):
+        milliseconds = min(scenario.slice_milliseconds, self.options.milliseconds)
+        totals = {name: collections.Counter() for name in running}
+        with contextlib.ExitStack() as stack:
+            paced = {}
+            for name in list(running):
+                with self.dropping(scenario, name, running, cells):
+                    paced[name] = scenario.pace(running[name], milliseconds)
+                    stack.callback(paced[name].stop)
+                    paced[name].slice()  # it connects, and is not counted
+            for number in range(max(1, self.options.milliseconds // milliseconds)):
+                names = list(running)
+                first = (turn + number) % max(len(names), 1)
+                for name in names[first:] + names[:first]:
+                    with self.dropping(scenario, name, running, cells):
+                        totals[name].update(scenario.slice(running[name], paced[name].slice))
+        return {name: scenarios.figures(totals[name]) for name in running}
+
+    @contextlib.contextmanager
+    def dropping(self, scenario, name, running, cells):
+        """Who fails is measured no more."""
+        try:
+            yield
+        except FAULTS as fault:
+            self.failed(scenario, name, cells, fault)
+            del running[name]
 
     def able(self, scenario):
         if scenario.variant:

@@ -18,6 +18,7 @@ class Scenario:
     figure = "cpu_us"  # the figure that is compared; the lower the better
     unit = "CPU µs per request"
     promises = ()  # what else is promised of it
+    slice_milliseconds = 125  # how long a contender's turn within a round takes
     is_whole = False  # measured once and at a stretch, where one round tells as much as many
     variant = None  # what haechi is compared with instead of its peers: itself in another setting
 
@@ -80,17 +81,20 @@ class Scenario:
         """The same load as a command, for who watches it from outside."""
         return load.http1_command(milliseconds, **self.options(running.task))
 
-    def measure(self, running, milliseconds):
-        """What a whole round shows."""
-        return figures(self.slice(running, milliseconds))
+    def pace(self, running, milliseconds):
+        """A load in slices of so long."""
+        return load.Paced(milliseconds, **self.options(running.task))
 
-    def slice(self, running, milliseconds):
+    def measure(self, running, milliseconds):
+        """What a whole round shows, taken at a stretch."""
+        return figures(self.slice(running, lambda: self.load(running, milliseconds)))
+
+    def slice(self, running, run_load):
         """What was used and what was done; slices of a round add up."""
         with Meter(running) as meter:
-            counts = self.load(running, milliseconds)
+            counts = run_load()
         handshakes = counts.get("full_handshakes", 0) + counts.get("resumed_handshakes", 0)
-        # Whoever connects for the first time has no ticket yet.
-        if self.load_options.get("resume") and counts["full_handshakes"] > 0.1 * handshakes + self.connections:
+        if self.load_options.get("resume") and counts["resumed_handshakes"] < 0.9 * handshakes:
             raise Fault(f"only {counts['resumed_handshakes']} of {handshakes} sessions were resumed")
         used = {"cpu": meter.cpu, "user": meter.user, "others": meter.others, "wall": meter.wall}
         done = {"done": counts["done"], "in_time": counts.get("done_in_time", counts["done"])}
@@ -108,7 +112,12 @@ def figures(total):
 
 
 class Http2(Scenario):
-    """16 connections with 32 streams each."""
+    """16 connections with 32 streams each. Each slice shakes hands anew: they are longer."""
+
+    slice_milliseconds = 500
+
+    def pace(self, running, milliseconds):
+        return load.H2Paced(milliseconds * 60, self.address(running.task), self.path, self.length)
 
     def load(self, running, milliseconds, requests=0, **_):
         # Under callgrind ten times as many: each run shakes hands anew.

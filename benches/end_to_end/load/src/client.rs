@@ -49,6 +49,10 @@ pub struct Options {
     /// Come from so many addresses, 127.0.1.1 and on, in turn; 0: from one.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=250))]
     sources: u8,
+    /// Ask for so long again for each line on standard input, on the connections of before, and print the
+    /// counts of each.
+    #[arg(long)]
+    paced: bool,
     /// Ask for so many names, at random.
     #[arg(long, default_value_t = 1)]
     hosts: usize,
@@ -74,33 +78,14 @@ pub fn run(options: &Options) -> Outcome<()> {
         figures: Figures::default(),
         buffer: vec![0; 1 << 20],
     };
-    let begin = Instant::now();
-    let end = begin + options.milliseconds;
-    loop {
-        let now = Instant::now();
-        let figures = &mut load.figures;
-        if !load.is_over && (now >= end || figures.done >= options.requests || figures.errors() > options.max_errors) {
-            load.is_over = true;
-            figures.seconds = (now - begin).as_secs_f64();
-            figures.done_in_time = figures.done;
+    if options.paced {
+        for line in std::io::stdin().lines() {
+            line?;
+            load.ask_for_a_while()?;
         }
-        if load.is_over && (load.busy() == 0 || now > end + PATIENCE) {
-            break;
-        }
-        if !load.is_over {
-            for slot in std::mem::take(&mut load.vacant) {
-                load.open(slot)?;
-            }
-        }
-        let pause = if load.vacant.is_empty() { Duration::from_millis(100) } else { Duration::from_millis(2) };
-        let until_end = end.saturating_duration_since(now).max(Duration::from_millis(1));
-        for event in load.poll.wait(Some(pause.min(until_end)))? {
-            load.handle(event)?;
-        }
+        return Ok(());
     }
-    load.figures.hung = load.busy() as u64;
-    println!("{}", serde_json::to_string(&load.figures)?);
-    Ok(())
+    load.ask_for_a_while()
 }
 
 /// What is printed. Counts of a whole run, the last answers after its end included.
@@ -165,6 +150,46 @@ enum Turn {
 }
 
 impl Load<'_> {
+    fn ask_for_a_while(&mut self) -> Outcome<()> {
+        let options = self.options;
+        self.figures = Figures::default();
+        self.is_over = false;
+        let begin = Instant::now();
+        let end = begin + options.milliseconds;
+        for slot in 0..self.connections.len() {
+            if self.connections[slot].as_mut().is_some_and(|connection| connection.ask().is_err()) {
+                self.fail(slot);
+            }
+        }
+        loop {
+            let now = Instant::now();
+            let figures = &mut self.figures;
+            if !self.is_over
+                && (now >= end || figures.done >= options.requests || figures.errors() > options.max_errors)
+            {
+                self.is_over = true;
+                figures.seconds = (now - begin).as_secs_f64();
+                figures.done_in_time = figures.done;
+            }
+            if self.is_over && (self.busy() == 0 || now > end + PATIENCE) {
+                break;
+            }
+            if !self.is_over {
+                for slot in std::mem::take(&mut self.vacant) {
+                    self.open(slot)?;
+                }
+            }
+            let pause = Duration::from_millis(if self.vacant.is_empty() { 100 } else { 2 });
+            let until_end = end.saturating_duration_since(now).max(Duration::from_millis(1));
+            for event in self.poll.wait(Some(pause.min(until_end)))? {
+                self.handle(event)?;
+            }
+        }
+        self.figures.hung = self.busy() as u64;
+        println!("{}", serde_json::to_string(&self.figures)?);
+        Ok(())
+    }
+
     fn busy(&self) -> usize {
         self.connections.iter().flatten().filter(|connection| connection.answer.is_some()).count()
     }
