@@ -57,5 +57,7 @@ pub mod diagnostic;
 pub mod telemetry;
 // Streams, buffers, deadlines.
 pub mod net;
+// What the allocator holds.
+pub mod allocator;
 // Durations and sizes as people write them.
 pub mod units;

@@ -13,6 +13,7 @@ use super::load::{Control, StartFault};
 use super::running::Running;
 use super::{memory, now, wall};
 use crate::admin::Phase;
+use crate::allocator;
 use crate::control::{Inbox, LinkFault, Order, Outbox, Report, worker_side};
 use crate::telemetry::{Counter, PerThread};
 use crate::tls::Tickets;
@@ -60,6 +61,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
     reports.send(&Report::Threads(control.data_plane().thread_numbers())).await?;
     reports.send(&Report::Loaded { number: load.number, generation: control.generation() }).await?;
     reports.send(&control.certificates()).await?;
+    allocator::give_back();
     let turns = Arc::clone(control.data_plane().turns());
     let mut names = control.name_changes();
     let known = (Arc::clone(control.running()), control.tickets().clone(), names.clone());
@@ -80,6 +82,7 @@ pub(super) async fn run(socket: OwnedFd) -> Result<(), Fault> {
                 let report = control.load(&load, with).await;
                 reports.send(&report).await?;
                 reports.send(&control.certificates()).await?;
+                allocator::give_back();
             }
             Some((Order::Log, with)) => control.switch_log(with),
             Some((Order::Tell { faults }, _)) => control.tell(faults),

@@ -49,6 +49,7 @@ use self::signals::Signals;
 pub use self::upgrade::takes_over;
 use self::upgrade::{Right, UpgradeFault};
 use self::watch::Watch;
+use crate::allocator;
 use crate::app::{LAST_WORDS, raise_limit};
 use crate::diagnostic::{Causes, Faults};
 use crate::telemetry::diagnostics;
@@ -210,6 +211,7 @@ async fn serve(path: &Path, adopt: bool) -> Result<(), Fault> {
     let (tell, mut events) = mpsc::channel(WAITING);
 
     let mut guard = Guard::start(path, &watch, right, tell).await?;
+    allocator::give_back();
     // Only now: what was started until here has them blocked.
     signals.open().map_err(&cannot_hear)?;
     tokio::task::spawn(async move {

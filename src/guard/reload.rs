@@ -11,6 +11,7 @@ use super::sockets::{Bound, Held};
 use super::vips;
 use super::watch::Watch;
 use super::{privileges, readiness};
+use crate::allocator;
 use crate::app;
 use crate::config::Config;
 use crate::control::{Load, Order};
@@ -154,6 +155,7 @@ impl Guard {
 
     fn reloaded(&mut self, askers: Vec<Asked>) {
         readiness::ready("serving");
+        allocator::give_back();
         askers.into_iter().for_each(|asked| self.answer(asked));
     }
 }
