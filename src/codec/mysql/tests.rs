@@ -11,6 +11,8 @@ use super::auth::encrypt;
 use super::*;
 use crate::codec::gtid::Dialect;
 
+mod recorded;
+
 const PASSWORD: &[u8] = b"a secret that nobody may see";
 const FIRST: [u8; 8] = *b"8 bytes.";
 const SECOND: [u8; 13] = *b"and 12 more.\0";
