@@ -3,7 +3,7 @@
 .POSIX:
 .PHONY: demo test bench bench-ha test-packages bench-packages bench-ha-packages
 
-# gcc: part of the cryptography is C and assembly. tomcat10-common is Tomcat without a service that
+# gcc: the allocator and part of the cryptography are C and assembly. tomcat10-common is Tomcat without a service that
 # would start at once.
 TEST_PACKAGES = gcc libc6-dev ca-certificates curl default-jdk-headless git iproute2 keepalived nftables nghttp2-client \
 	bind9-dnsutils bsdutils haproxy libnginx-mod-stream mariadb-server nginx nsd openssl postgresql python3 redis-server \

@@ -127,11 +127,12 @@ class Bench:
         """The machine is faster or slower by the tenth of a second: contenders take turns within
         it, so that each has of both."""
         found = self.stretch(scenario, running, cells) if scenario.is_whole else self.slices(scenario, running, cells, turn)
-        for name in running if turn == 0 else []:
+        for name in list(running) if turn == 0 else []:
             if "cpu_us" in found[name]:
                 load_it = lambda name=name: scenario.load(running[name], self.options.milliseconds // 2)
-                found[name]["syscalls"] = meter.syscalls(running[name], load_it)
-        return found
+                with self.dropping(scenario, name, running, cells):
+                    found[name]["syscalls"] = meter.syscalls(running[name], load_it)
+        return {name: found[name] for name in running}
 
     def stretch(self, scenario, running, cells):
         found = {}

@@ -155,8 +155,8 @@ impl Guard {
 
     fn reloaded(&mut self, askers: Vec<Asked>) {
         readiness::ready("serving");
-        allocator::give_back();
         askers.into_iter().for_each(|asked| self.answer(asked));
+        allocator::give_back();
     }
 }
 

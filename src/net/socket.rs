@@ -80,22 +80,15 @@ impl Socket {
     /// To be called before anything is written.
     #[inline]
     pub(super) fn before_sending(&self) {
-        if self.nagle.get() != Nagle::Off {
-            self.unsent_no_more();
-        }
-    }
-
-    #[cold]
-    fn unsent_no_more(&self) {
-        let next = match self.nagle.get() {
-            Nagle::Unsent => Nagle::Sent,
-            // Failing only means that some packets wait.
-            Nagle::Sent | Nagle::Off => {
+        match self.nagle.get() {
+            Nagle::Off => {}
+            Nagle::Unsent => self.nagle.set(Nagle::Sent),
+            Nagle::Sent => {
+                // Failing only means that some packets wait.
                 let _ = self.stream.set_nodelay(true);
-                Nagle::Off
+                self.nagle.set(Nagle::Off);
             }
-        };
-        self.nagle.set(next);
+        }
     }
 
     /// Reads into `bytes`; 0 is the end of the stream.

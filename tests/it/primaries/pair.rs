@@ -53,6 +53,18 @@ fn begin<'n>(at: &'n Namespace, name: &str, priority: u8, group: &[MariaDb], tol
     Host::start(at, name, &more)
 }
 
+/// Both hosts of the pair: the first is active, and both know `a` for the primary.
+fn begin_both<'n>(segment: &'n Segment, group: &[MariaDb], told: &TempDir) -> (Host<'n>, Host<'n>) {
+    let first = begin(&segment.hosts[0], "one", 150, group, told);
+    first.becomes("active", "silence");
+    let second = begin(&segment.hosts[1], "two", 100, group, told);
+    second.becomes("backup", "fit");
+    for host in [&first, &second] {
+        assert_eq!(knows(host, "serves out")["primary"], "a");
+    }
+    (first, second)
+}
+
 /// Waits until the host gives `a` and `b` these verdicts; what it says of the pool.
 fn knows(host: &Host<'_>, verdicts: &str) -> Value {
     within(PATIENCE, &format!("it is known that {verdicts}"), || {
@@ -88,16 +100,10 @@ fn write_at(client: &Namespace) -> Writers {
 #[test]
 fn no_acknowledged_row_is_lost_when_the_active_host_dies_or_loses_its_link() {
     let Some(segment) = Segment::new(4) else { return };
-    let [one, two, client, _] = &*segment.hosts else { unreachable!() };
+    let client = &segment.hosts[2];
     let Some(group) = databases(&segment) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut first = begin(one, "one", 150, &group, &folder);
-    first.becomes("active", "silence");
-    let second = begin(two, "two", 100, &group, &folder);
-    second.becomes("backup", "fit");
-    for host in [&first, &second] {
-        assert_eq!(knows(host, "serves out")["primary"], "a");
-    }
+    let (mut first, second) = begin_both(&segment, &group, &folder);
     let writers = write_at(client);
 
     first.dies();
@@ -124,16 +130,12 @@ fn no_acknowledged_row_is_lost_when_the_active_host_dies_or_loses_its_link() {
 #[test]
 fn writes_go_on_when_the_active_host_dies_together_with_the_primary() {
     let Some(segment) = Segment::new(4) else { return };
-    let [one, two, client, _] = &*segment.hosts else { unreachable!() };
+    let client = &segment.hosts[2];
     let Some(mut group) = databases(&segment) else { return };
     acknowledge_what_replicas_have(&group);
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("promote.sh"), promotion(&group)).unwrap();
-    let mut first = begin(one, "one", 150, &group, &folder);
-    first.becomes("active", "silence");
-    let second = begin(two, "two", 100, &group, &folder);
-    second.becomes("backup", "fit");
-    knows(&second, "serves out");
+    let (mut first, second) = begin_both(&segment, &group, &folder);
     let writers = write_at(client);
 
     first.dies();
@@ -152,16 +154,11 @@ fn writes_go_on_when_the_active_host_dies_together_with_the_primary() {
 #[test]
 fn hooks_run_once_and_on_the_active_host_alone() {
     let Some(segment) = Segment::new(4) else { return };
-    let [one, two, ..] = &*segment.hosts else { unreachable!() };
     let Some(mut group) = databases(&segment) else { return };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("promote.sh"), promotion(&group)).unwrap();
-    let first = begin(one, "one", 150, &group, &folder);
-    first.becomes("active", "silence");
-    let second = begin(two, "two", 100, &group, &folder);
-    second.becomes("backup", "fit");
+    let (first, second) = begin_both(&segment, &group, &folder);
     let gtids = knows(&first, "serves out")["primary_gtids"].clone();
-    knows(&second, "serves out");
 
     group[0].kill();
     for host in [&first, &second] {
@@ -196,16 +193,11 @@ fn hooks_run_once_and_on_the_active_host_alone() {
 #[test]
 fn a_loss_while_neither_host_is_active_is_acted_on_by_the_one_that_becomes_it() {
     let Some(segment) = Segment::new(4) else { return };
-    let [one, two, ..] = &*segment.hosts else { unreachable!() };
     let Some(mut group) = databases(&segment) else { return };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("promote.sh"), promotion(&group)).unwrap();
-    let first = begin(one, "one", 150, &group, &folder);
-    first.becomes("active", "silence");
-    let second = begin(two, "two", 100, &group, &folder);
-    second.becomes("backup", "fit");
+    let (first, second) = begin_both(&segment, &group, &folder);
     for host in [&second, &first] {
-        knows(host, "serves out");
         assert_eq!(host.told("drain").code, 0);
         host.becomes("fault", "drained");
     }
